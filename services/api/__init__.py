@@ -1,0 +1,1 @@
+"""The HTTP API, the only writer of the database, and the recorder of everything that happens."""

@@ -1,0 +1,46 @@
+"""This file is what makes a repeated request harmless: the ids of all it creates follow from its `Idempotency-Key`."""
+
+from __future__ import annotations
+
+import hashlib
+
+import msgspec
+from aiohttp import web
+
+from services.api.http.callers import CALLER
+from services.core.errors import Invalid
+from services.core.ids import CommandId
+from services.kit.ids import new_object_id
+
+_MAX_KEY = 255
+
+
+class Intent(msgspec.Struct, frozen=True):
+    """One thing a person wants done, in one or several commands.
+
+    With an `Idempotency-Key`, the same person repeating it on the same route means the same commands and the same ids,
+    so what was done already is done once, and what a crash left undone is done now. Without one, everything is new.
+    """
+
+    seed: str
+    is_repeatable: bool
+
+    def command_id(self, step: str) -> CommandId:
+        return CommandId(self._derived(step))
+
+    def new_id(self, what: str) -> str:
+        """24 hex characters for `what`, the same for the same intent."""
+        return self._derived(f"id {what}") if self.is_repeatable else new_object_id()
+
+    def _derived(self, what: str) -> str:
+        return hashlib.sha256(f"{self.seed}\n{what}".encode()).hexdigest()[:24]
+
+
+def intent(request: web.Request) -> Intent:
+    """What the request is, once or again. Raises `Invalid` for a key that is too long or not plain."""
+    key = request.headers.get("Idempotency-Key")
+    if key is None:
+        return Intent(new_object_id(), is_repeatable=False)
+    if not 1 <= len(key) <= _MAX_KEY or not key.isascii() or not key.isprintable():
+        raise Invalid(f"Idempotency-Key must be 1 to {_MAX_KEY} printable ASCII characters", field="Idempotency-Key")
+    return Intent("\n".join((request[CALLER].id, request.method, request.path, key)), is_repeatable=True)

@@ -1,0 +1,111 @@
+"""This file is what api's HTTP handlers need from the rest of api: three ports, given to them by constructor."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Protocol, TypeVar
+
+import msgspec
+
+from services.core.aggregates import Aggregate, State
+from services.core.audit import Link
+from services.core.commands import AnyCommand
+from services.core.events import Actor
+from services.core.ids import AggregateId, CommandId
+from services.core.lifecycle import Seen, Version
+from services.core.model import Model
+from services.core.person import Person
+from services.core.project import Project
+from services.core.records import LogLine
+
+S = TypeVar("S", bound=State)
+
+
+class ModelQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which models to list. `name` is a regular expression, searched without regard to case."""
+
+    project_id: str | None = None
+    environment_id: str | None = None
+    name: str | None = None
+    order_by: str = "name"  # name or created
+    is_descending: bool = False
+    limit: int = 25
+    offset: int = 0
+
+
+class Store(Protocol):
+    """What is decided, as stored. Every method raises Unavailable when the database does not answer in time."""
+
+    async def load(self, aggregate: Aggregate[S], aggregate_id: str) -> S:
+        """The state of one aggregate. Raises NotFound, also for an id that is not one."""
+
+    async def list_models(self, query: ModelQuery) -> tuple[list[Model], int]:
+        """One page of models that are not archived, and how many there are in all."""
+
+    async def list_all(self, aggregate: Aggregate[S]) -> list[S]:
+        """Every aggregate of a kind, by name."""
+
+    async def find_project(self, *, owner_name: str, name: str) -> Project | None: ...
+
+    async def find_person(self, *, key_hash: str) -> Person | None:
+        """Who holds the API key with this SHA-256."""
+
+    async def find_environment_id(self, *, name: str) -> AggregateId | None: ...
+
+    async def secret(self, secret_id: str) -> bytes:
+        """The ciphertext stored with a command. Raises NotFound."""
+
+    async def history(self, *, aggregate_id: str | None, limit: int) -> list[Link]:
+        """The newest entries, of one aggregate or of all, newest first."""
+
+    async def ping(self) -> None:
+        """Raises Unavailable unless the database answers."""
+
+
+class Ledger(Protocol):
+    """The one way to change anything."""
+
+    async def execute(
+        self,
+        aggregate: Aggregate[S],
+        aggregate_id: str,
+        command: AnyCommand,
+        *,
+        actor: Actor,
+        command_id: CommandId | None = None,
+        secrets: Mapping[str, bytes | None] = {},
+    ) -> S:
+        """The state after `command`: decided, and stored with its events and effects in one transaction.
+
+        The same `command_id` a second time changes nothing. `secrets` are ciphertexts stored (None: deleted) in the
+        same transaction. Raises what `decide` raises; Refused when a unique name is taken; Unavailable when the
+        database does not answer or keeps conflicting until the deadline.
+        """
+
+
+class ServiceSeen(msgspec.Struct, frozen=True, kw_only=True):
+    """One service as its heartbeats show it."""
+
+    service: str
+    service_id: str
+    last_seen_at: datetime
+    started_at: datetime
+    is_alive: bool
+
+
+class Observed(Protocol):
+    """What is observed right now, from the bus."""
+
+    def seen(self, version: Version) -> Seen: ...
+
+    def services(self) -> Sequence[ServiceSeen]: ...
+
+    def rejected_configurations(self) -> Mapping[str, str]:
+        """Router id -> HAProxy's complaint, for routers that complain."""
+
+    @property
+    def is_bus_connected(self) -> bool: ...
+
+    async def read_log(self, subject: str, *, since: datetime | None, limit: int) -> list[LogLine]:
+        """Lines of one log subject (a trailing `.>` reads all below it), oldest first. Raises Unavailable."""

@@ -1,0 +1,104 @@
+"""This file is the recorder: it turns facts and observations into events, through the same ledger as any command.
+
+Facts arrive at least once, observations in any order; both become commands whose ids follow from what they say, and the
+model's own `decide` drops what is old or known.
+"""
+
+from __future__ import annotations
+
+import msgspec
+import structlog
+
+from services.api.observed import BusObserved
+from services.api.ports import Ledger
+from services.api.store.store import MongoStore
+from services.core.aggregates import MODEL
+from services.core.commands import ModelCommand, RecordBuild
+from services.core.errors import ModelwayError, TemporaryError
+from services.core.events import Actor, ActorKind
+from services.core.ids import CommandId
+from services.core.model import Model
+from services.core.observation import conclude
+from services.core.records import BuildReport
+from services.core.subjects import Consumer
+from services.kit.bus import Bus
+from services.kit.consume import Attempt, consume
+from services.kit.process import Stop
+from services.kit.wake import Wake
+
+log = structlog.get_logger()
+
+SWEEP_S = 2.0
+MAX_ATTEMPTS = 1_000  # with back-off: hours. A fact is worth waiting for the database.
+
+
+def service_actor(service: str) -> Actor:
+    return Actor(kind=ActorKind.SERVICE, id=service, name=service)
+
+
+class Recorder:
+    """Records what builders report and what deployers and the monitor show."""
+
+    def __init__(self, ledger: Ledger, store: MongoStore, observed: BusObserved, wake: Wake) -> None:
+        self._ledger = ledger
+        self._store = store
+        self._observed = observed
+        self._wake = wake
+
+    async def record_facts(self, bus: Bus, stop: Stop) -> None:
+        """Consumes build reports until `stop`."""
+        await consume(
+            bus,
+            Consumer.RECORDER,
+            BuildReport,
+            self._record_build,
+            stop,
+            max_attempts=MAX_ATTEMPTS,
+            concurrency=4,
+        )
+
+    async def _record_build(self, report: BuildReport, attempt: Attempt) -> None:
+        command_id = CommandId(f"build.{report.version_id}.{report.phase}.{report.attempt}")
+        await self._ledger.execute(
+            MODEL,
+            report.model_id,
+            RecordBuild(report=report),
+            actor=service_actor("builder"),
+            command_id=command_id,
+        )
+
+    async def record_observations(self, stop: Stop) -> None:
+        """Joins observed state with the models that move, on every change and every `SWEEP_S`, until `stop`."""
+        is_away = False
+        while not stop.is_set:
+            await self._wake.wait(SWEEP_S)
+            try:
+                for model in await self._store.moving_models():
+                    await self._record(model)
+                is_away = False
+            except TemporaryError as error:
+                if not is_away:
+                    log.warning("recorder_waits", reason=error.reason)
+                is_away = True
+                await stop.wait_for(error.retry_after_s)
+
+    async def _record(self, model: Model) -> None:
+        for command in conclude(model, self._observed.placements(), self._observed.health()):
+            try:
+                await self._ledger.execute(
+                    MODEL,
+                    model.id,
+                    command,
+                    actor=service_actor("monitor"),
+                    command_id=_command_id(command),
+                )
+            except TemporaryError:
+                raise
+            except ModelwayError as error:
+                log.error("observation_not_recorded", model=model.id, reason=error.reason)
+
+
+def _command_id(command: ModelCommand) -> CommandId:
+    """The same observation always has the same id."""
+    named = msgspec.structs.asdict(command)
+    return CommandId(f"{type(command).__name__}.{named['version_id']}.{named['generation']}")

@@ -1,0 +1,86 @@
+"""This file is the connection to the database: deadlines, the translation of its errors, schema and indexes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorDatabase
+from pymongo.errors import DuplicateKeyError, OperationFailure, PyMongoError
+
+from services.api.store.documents import Document
+from services.core.errors import PermanentError, RevisionConflict, Unavailable
+
+SCHEMA_VERSION = 1
+WRITE_CONFLICT = 112
+CALL_DEADLINE_S = 5.0
+
+Database = AsyncIOMotorDatabase[Document]
+Client = AsyncIOMotorClient[Document]
+
+# Each query that a person or a loop waits for has its index here.
+INDEXES: dict[str, list[tuple[list[tuple[str, int]], bool]]] = {
+    "models": [
+        ([("state.is_archived", 1), ("state.name", 1)], False),
+        ([("state.project_id", 1)], False),
+        ([("state.versions.deployment", 1)], False),
+    ],
+    "projects": [([("state.owner_name", 1), ("state.name", 1)], True)],
+    "environments": [([("state.name", 1)], True)],
+    "people": [([("state.user_name", 1)], True), ([("state.api_keys.key_hash", 1)], False)],
+    "events": [([("aggregate_id", 1), ("revision", 1)], True), ([("at", 1)], False)],
+    "outbox": [([("aggregate_id", 1), ("revision", 1), ("place", 1)], True)],
+}
+
+
+def connect(url: str) -> Client:
+    """A client that gives up on any call within `CALL_DEADLINE_S` and never on the server."""
+    milliseconds = int(CALL_DEADLINE_S * 1000)
+    return AsyncIOMotorClient(
+        url,
+        tz_aware=True,
+        serverSelectionTimeoutMS=2000,
+        connectTimeoutMS=2000,
+        socketTimeoutMS=milliseconds,
+        waitQueueTimeoutMS=milliseconds,
+        maxPoolSize=20,
+        retryWrites=False,  # the ledger itself tries again, and knows what was recorded
+    )
+
+
+@asynccontextmanager
+async def answering(deadline_s: float = CALL_DEADLINE_S) -> AsyncIterator[None]:
+    """Translates whatever the database does wrong inside the block, late answers included, to core errors."""
+    try:
+        async with asyncio.timeout(deadline_s):
+            yield
+    except DuplicateKeyError:
+        raise
+    except OperationFailure as error:
+        if error.code == WRITE_CONFLICT or error.has_error_label("TransientTransactionError"):
+            raise RevisionConflict("another change came first", retry_after_s=0.02) from error
+        raise Unavailable("the database refused an operation; try again soon") from error
+    except (PyMongoError, TimeoutError) as error:
+        raise Unavailable("the database does not answer; try again soon") from error
+
+
+async def prepare(database: Database) -> None:
+    """Creates collections and indexes. Raises PermanentError for a schema from the future, Unavailable as ever."""
+    async with answering(60.0):
+        meta = await database["meta"].find_one({"_id": "schema"})
+        if meta is not None and meta["version"] > SCHEMA_VERSION:
+            raise PermanentError(
+                f"the database has schema {meta['version']}, this program knows up to {SCHEMA_VERSION}: "
+                "start a newer Modelway"
+            )
+        # Collections first: a transaction may not create one.
+        existing = await database.list_collection_names()
+        for name in {*INDEXES, "secrets", "meta"} - set(existing):
+            await database.create_collection(name)
+        for name, indexes in INDEXES.items():
+            for keys, is_unique in indexes:
+                await database[name].create_index(keys, unique=is_unique)
+        await database["meta"].update_one(
+            {"_id": "schema"}, {"$set": {"version": SCHEMA_VERSION}}, upsert=True
+        )

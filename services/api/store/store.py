@@ -1,0 +1,236 @@
+"""This file is the store: states, history, outbox and secrets, read by query and written one change at a time."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+import msgspec
+from pymongo.errors import DuplicateKeyError
+
+from services.api.ports import ModelQuery
+from services.api.store.database import Client, Database, answering
+from services.api.store.documents import (
+    COLLECTIONS,
+    Document,
+    OutboxRow,
+    link_document,
+    plain,
+    read,
+    read_link,
+    read_row,
+    row_document,
+)
+from services.core.aggregates import ENVIRONMENT, MODEL, PERSON, PROJECT, Aggregate, State
+from services.core.audit import Link
+from services.core.errors import NotFound, Refused, RevisionConflict
+from services.core.ids import AggregateId
+from services.core.lifecycle import DeploymentPhase
+from services.core.model import Model
+from services.core.person import Person
+from services.core.project import Project
+
+S = TypeVar("S", bound=State)
+
+_MOVING = [
+    str(phase) for phase in (DeploymentPhase.STARTING, DeploymentPhase.STALLED, DeploymentPhase.STOPPING)
+]
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """One change of one aggregate, stored whole or not at all."""
+
+    aggregate: str
+    state: State
+    before_revision: int  # 0: the aggregate is new
+    links: tuple[Link, ...]
+    outbox: tuple[OutboxRow, ...]
+    secrets: Mapping[str, bytes | None] = {}  # None deletes
+
+
+class MongoStore:
+    """The store on anything that speaks MongoDB's protocol with transactions."""
+
+    def __init__(self, client: Client, database: Database) -> None:
+        self._client = client
+        self._database = database
+
+    async def load(self, aggregate: Aggregate[S], aggregate_id: str) -> S:
+        found = await self.load_with_head(aggregate, aggregate_id)
+        if found is None:
+            raise NotFound(f"there is no {aggregate.name} {aggregate_id}")
+        return found[0]
+
+    async def load_with_head(self, aggregate: Aggregate[S], aggregate_id: str) -> tuple[S, str] | None:
+        """The state and the hash of its newest entry; None for an aggregate that does not exist."""
+        async with answering():
+            document = await self._of(aggregate).find_one({"_id": aggregate_id})
+        return None if document is None else (read(document["state"], aggregate.state), document["head"])
+
+    async def list_models(self, query: ModelQuery) -> tuple[list[Model], int]:
+        where = _where(query)
+        order = {"name": "state.name", "created": "state.created_at"}.get(query.order_by, "state.name")
+        direction = -1 if query.is_descending else 1
+        async with answering():
+            total = await self._of(MODEL).count_documents(where)
+            cursor = self._of(MODEL).find(where).sort([(order, direction), ("_id", direction)])
+            documents = await cursor.skip(query.offset).limit(query.limit).to_list(query.limit)
+        return [read(document["state"], Model) for document in documents], total
+
+    async def list_all(self, aggregate: Aggregate[S]) -> list[S]:
+        name = "state.user_name" if aggregate.name == "person" else "state.name"
+        async with answering():
+            documents = await self._of(aggregate).find({}).sort(name, 1).to_list(None)
+        return [read(document["state"], aggregate.state) for document in documents]
+
+    async def find_project(self, *, owner_name: str, name: str) -> Project | None:
+        where = {"state.owner_name": owner_name, "state.name": name}
+        return await self._find_one(PROJECT, where)
+
+    async def find_person(self, *, key_hash: str) -> Person | None:
+        return await self._find_one(PERSON, {"state.api_keys.key_hash": key_hash})
+
+    async def find_person_by_name(self, user_name: str) -> Person | None:
+        return await self._find_one(PERSON, {"state.user_name": user_name})
+
+    async def find_environment_id(self, *, name: str) -> AggregateId | None:
+        found = await self._find_one(ENVIRONMENT, {"state.name": name})
+        return None if found is None else found.id
+
+    async def secret(self, secret_id: str) -> bytes:
+        async with answering():
+            document = await self._database["secrets"].find_one({"_id": secret_id})
+        if document is None:
+            raise NotFound(f"there is no secret {secret_id}")
+        return bytes(document["ciphertext"])
+
+    async def history(self, *, aggregate_id: str | None, limit: int) -> list[Link]:
+        where = {} if aggregate_id is None else {"aggregate_id": aggregate_id}
+        order = [("at", -1)] if aggregate_id is None else [("revision", -1)]
+        async with answering():
+            documents = await self._database["events"].find(where).sort(order).limit(limit).to_list(limit)
+        return [read_link(document) for document in documents]
+
+    async def ping(self) -> None:
+        async with answering(2.0):
+            await self._database.command("ping")
+
+    async def moving_models(self) -> list[Model]:
+        """Models with a version on which an observation may conclude something."""
+        async with answering():
+            cursor = self._of(MODEL).find({"state.versions.deployment": {"$in": _MOVING}})
+            return [read(document["state"], Model) for document in await cursor.to_list(None)]
+
+    async def all_models(self, *, page_size: int = 200) -> AsyncIterator[Model]:
+        """Every model, archived ones too, in the order of their ids; in pages, so that none takes long."""
+        after = ""
+        while True:
+            async with answering():
+                cursor = self._of(MODEL).find({"_id": {"$gt": after}}).sort("_id", 1).limit(page_size)
+                documents = await cursor.to_list(page_size)
+            for document in documents:
+                yield read(document["state"], Model)
+            if len(documents) < page_size:
+                return
+            after = documents[-1]["_id"]
+
+    async def is_recorded(self, entry_id: str) -> bool:
+        async with answering():
+            return await self._database["events"].find_one({"_id": entry_id}, {"_id": 1}) is not None
+
+    async def commit(self, change: Change) -> None:
+        """Stores `change` in one transaction.
+
+        Raises RevisionConflict when the aggregate moved on or an entry of it is recorded already, Refused when a unique
+        name is taken, Unavailable otherwise; after Unavailable it may be stored or not.
+        """
+        try:
+            async with answering():
+                await self._transact(change)
+        except DuplicateKeyError as error:
+            raise await self._explain(change) from error
+
+    async def _transact(self, change: Change) -> None:
+        async with await self._client.start_session() as session, session.start_transaction():
+            states = self._database[COLLECTIONS[change.aggregate]]
+            document = {
+                "_id": change.state.id,
+                "revision": change.state.revision,
+                "head": change.links[-1].hash,
+                "state": plain(change.state),
+            }
+            if change.before_revision == 0:
+                await states.insert_one(document, session=session)
+            else:
+                where = {"_id": change.state.id, "revision": change.before_revision}
+                result = await states.replace_one(where, document, session=session)
+                if result.matched_count == 0:
+                    raise RevisionConflict("another change came first", retry_after_s=0.02)
+            await self._database["events"].insert_many(map(link_document, change.links), session=session)
+            if change.outbox:
+                await self._database["outbox"].insert_many(map(row_document, change.outbox), session=session)
+            for secret_id, ciphertext in change.secrets.items():
+                await self._write_secret(secret_id, ciphertext, session)
+
+    async def _write_secret(self, secret_id: str, ciphertext: bytes | None, session: Any) -> None:
+        secrets = self._database["secrets"]
+        if ciphertext is None:
+            await secrets.delete_one({"_id": secret_id}, session=session)
+        else:
+            document = {"_id": secret_id, "ciphertext": ciphertext}
+            await secrets.replace_one({"_id": secret_id}, document, upsert=True, session=session)
+
+    async def _explain(self, change: Change) -> RevisionConflict | Refused:
+        """What a duplicate key meant: it is asked of the data, since servers word it differently."""
+        async with answering():
+            where = {"aggregate_id": change.state.id, "revision": {"$gt": change.before_revision}}
+            moved_on = await self._database["events"].find_one(where, {"_id": 1})
+        if moved_on is not None or await self.is_recorded(change.links[0].entry.id):
+            return RevisionConflict("another change came first", retry_after_s=0.02)
+        return Refused(f"there is already {_article(change.aggregate)} with this name")
+
+    async def unpublished(self, *, limit: int) -> Sequence[OutboxRow]:
+        """Rows that wait to be published, those of one aggregate in their order."""
+        async with answering():
+            cursor = (
+                self._database["outbox"].find({}).sort([("aggregate_id", 1), ("revision", 1), ("place", 1)])
+            )
+            return [read_row(document) for document in await cursor.limit(limit).to_list(limit)]
+
+    async def forget(self, rows: Sequence[OutboxRow]) -> None:
+        """Takes published rows out of the outbox; some may be gone already."""
+        async with answering():
+            await self._database["outbox"].delete_many({"_id": {"$in": [row.id for row in rows]}})
+
+    async def _find_one(self, aggregate: Aggregate[S], where: Document) -> S | None:
+        async with answering():
+            document = await self._of(aggregate).find_one(where)
+        return None if document is None else read(document["state"], aggregate.state)
+
+    def _of(self, aggregate: Aggregate[Any]) -> Any:
+        return self._database[COLLECTIONS[aggregate.name]]
+
+
+def _article(aggregate: str) -> str:
+    return f"an {aggregate}" if aggregate[0] in "aeiou" else f"a {aggregate}"
+
+
+def _where(query: ModelQuery) -> Document:
+    where: Document = {"state.is_archived": False}
+    if query.project_id is not None:
+        where["state.project_id"] = query.project_id
+    if query.environment_id is not None:
+        where["state.environment_id"] = query.environment_id
+    if query.name:
+        where["state.name"] = {"$regex": query.name, "$options": "i"}
+    return where
+
+
+def is_regular_expression(text: str) -> bool:
+    """Whether `text` may be searched for; checked before it reaches the database."""
+    try:
+        re.compile(text)
+    except re.error:
+        return False
+    return True

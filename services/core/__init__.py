@@ -1,0 +1,1 @@
+"""The decisions: pure values and functions, without I/O, clock, randomness or logging."""

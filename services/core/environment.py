@@ -1,0 +1,89 @@
+"""This file is the environment aggregate: named lists of packages, in revisions that never change."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+from msgspec.structs import replace
+
+from services.core.commands import CreateEnvironment, EnvironmentCommand, ReviseEnvironment
+from services.core.errors import NotFound
+from services.core.events import Entry, EnvironmentCreated, EnvironmentRevised, Event
+from services.core.ids import AggregateId
+
+
+class EnvironmentRevision(msgspec.Struct, frozen=True, kw_only=True):
+    """`requirements` is the text of a requirements file; its lock is made at the first build that uses it."""
+
+    id: str
+    number: int
+    requirements: str
+    created_at: datetime
+    created_by: str
+
+
+class Environment(msgspec.Struct, frozen=True, kw_only=True):
+    """The folded state of an environment; it has at least one revision."""
+
+    id: AggregateId
+    revision: int
+    owner_id: AggregateId
+    name: str
+    visibility: str
+    created_at: datetime
+    revisions: tuple[EnvironmentRevision, ...] = ()
+
+    @property
+    def latest(self) -> EnvironmentRevision:
+        return self.revisions[-1]
+
+
+def decide(environment: Environment | None, command: EnvironmentCommand) -> tuple[Event, ...]:
+    """What `command` brings about. Revising to what the latest revision says already brings about nothing."""
+    match command:
+        case CreateEnvironment():
+            if environment is not None:
+                return ()
+            created = EnvironmentCreated(
+                owner_id=command.owner_id, name=command.name, visibility=command.visibility
+            )
+            return (created, _revised(command, number=1))
+        case ReviseEnvironment():
+            if environment is None:
+                raise NotFound("there is no such environment")
+            if environment.latest.requirements == command.requirements:
+                return ()
+            return (_revised(command, number=len(environment.revisions) + 1),)
+
+
+def _revised(command: EnvironmentCommand, *, number: int) -> Event:
+    return EnvironmentRevised(
+        revision_id=command.revision_id, number=number, requirements=command.requirements
+    )
+
+
+def evolve(environment: Environment | None, entry: Entry) -> Environment:
+    """Fold one entry into the state."""
+    event = entry.event
+    if isinstance(event, EnvironmentCreated):
+        return Environment(
+            id=entry.aggregate_id,
+            revision=entry.revision,
+            owner_id=event.owner_id,
+            name=event.name,
+            visibility=event.visibility,
+            created_at=entry.at,
+        )
+    if environment is None:
+        raise ValueError(f"the history of environment {entry.aggregate_id} does not begin with its creation")
+    if not isinstance(event, EnvironmentRevised):
+        return replace(environment, revision=entry.revision)
+    revision = EnvironmentRevision(
+        id=event.revision_id,
+        number=event.number,
+        requirements=event.requirements,
+        created_at=entry.at,
+        created_by=entry.actor.name,
+    )
+    return replace(environment, revision=entry.revision, revisions=(*environment.revisions, revision))

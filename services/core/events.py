@@ -1,0 +1,253 @@
+"""This file is everything that can have happened, as past participles, and the entry that history keeps of each.
+
+An event is a plain frozen value. `Entry` adds who, when and where in the history of its aggregate. Unknown fields are
+dropped, so a producer may add some before its readers know them. Events never hold a secret: of a token only its hash.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+
+import msgspec
+
+from services.core.ids import AggregateId, Digest, EventId, VersionId
+from services.core.settings import Settings
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
+    """Something that happened to one aggregate."""
+
+
+class ModelCreated(Event, frozen=True, kw_only=True, tag="model.created"):
+    name: str
+    description: str
+    owner_id: AggregateId
+    project_id: AggregateId
+    environment_id: AggregateId
+    settings: Settings
+    is_restricted: bool
+
+
+class ModelDescribed(Event, frozen=True, kw_only=True, tag="model.described"):
+    name: str
+    description: str
+    environment_id: AggregateId
+
+
+class InstancesSet(Event, frozen=True, kw_only=True, tag="model.instances-set"):
+    instances: int
+
+
+class ModelArchived(Event, frozen=True, kw_only=True, tag="model.archived"):
+    pass
+
+
+class Source(msgspec.Struct, frozen=True, kw_only=True):
+    """What of a project a version serves, all of it frozen at publish."""
+
+    project_id: AggregateId
+    user_name: str
+    project_name: str
+    commit_id: str
+    snapshot: Digest
+    file: str
+    function: str
+    exclude_files: tuple[str, ...] = ()
+    environment_id: AggregateId
+    environment_revision_id: str
+    requirements: str = ""
+
+
+class VersionPublished(Event, frozen=True, kw_only=True, tag="version.published"):
+    version_id: VersionId
+    number: int
+    source: Source
+    description: str = ""
+    logs_requests: bool = False
+    monitoring_enabled: bool = False
+    records_invocations: bool = False
+
+
+class BuildStarted(Event, frozen=True, kw_only=True, tag="build.started"):
+    version_id: VersionId
+    attempt: int
+
+
+class BuildCompleted(Event, frozen=True, kw_only=True, tag="build.completed"):
+    version_id: VersionId
+    artifact: Digest
+    build_s: float
+
+
+class BuildFailed(Event, frozen=True, kw_only=True, tag="build.failed"):
+    version_id: VersionId
+    reason: str
+
+
+class DeploymentOrdered(Event, frozen=True, kw_only=True, tag="version.deployment-ordered"):
+    """The version is to run as `generation`, as soon as it is built."""
+
+    version_id: VersionId
+    generation: int
+
+
+class VersionBecameReady(Event, frozen=True, kw_only=True, tag="version.became-ready"):
+    """All instances of this generation were ready at the same moment."""
+
+    version_id: VersionId
+    generation: int
+
+
+class VersionStalled(Event, frozen=True, kw_only=True, tag="version.stalled"):
+    version_id: VersionId
+    generation: int
+    reason: str
+
+
+class VersionFailed(Event, frozen=True, kw_only=True, tag="version.failed"):
+    version_id: VersionId
+    generation: int
+    reason: str
+
+
+class LabelMoved(Event, frozen=True, kw_only=True, tag="label.moved"):
+    """`label` now points to `version_id`; None: to nothing."""
+
+    label: str
+    version_id: VersionId | None
+    previous: VersionId | None
+
+
+class StopOrdered(Event, frozen=True, kw_only=True, tag="version.stop-ordered"):
+    version_id: VersionId
+    reason: str
+
+
+class VersionStopped(Event, frozen=True, kw_only=True, tag="version.stopped"):
+    """Its deployer says that no instance is left."""
+
+    version_id: VersionId
+    generation: int
+
+
+class AccessTokenCreated(Event, frozen=True, kw_only=True, tag="token.created"):
+    token_id: str
+    name: str
+    token_hash: str
+
+
+class AccessTokenRegenerated(Event, frozen=True, kw_only=True, tag="token.regenerated"):
+    token_id: str
+    token_hash: str
+
+
+class AccessTokenRevoked(Event, frozen=True, kw_only=True, tag="token.revoked"):
+    token_id: str
+
+
+class AccessTokenShown(Event, frozen=True, kw_only=True, tag="token.shown"):
+    token_id: str
+
+
+class ProjectCreated(Event, frozen=True, kw_only=True, tag="project.created"):
+    owner_id: AggregateId
+    owner_name: str
+    name: str
+    description: str = ""
+    visibility: str = "Private"
+
+
+class SnapshotCommitted(Event, frozen=True, kw_only=True, tag="project.snapshot-committed"):
+    commit_id: str
+    snapshot: Digest
+    files: int
+    size_bytes: int
+    message: str = ""
+
+
+class EnvironmentCreated(Event, frozen=True, kw_only=True, tag="environment.created"):
+    owner_id: AggregateId
+    name: str
+    visibility: str = "Private"
+
+
+class EnvironmentRevised(Event, frozen=True, kw_only=True, tag="environment.revised"):
+    revision_id: str
+    number: int
+    requirements: str
+
+
+class PersonAdded(Event, frozen=True, kw_only=True, tag="person.added"):
+    user_name: str
+    email: str
+    full_name: str
+    is_administrator: bool
+
+
+class ApiKeyAdded(Event, frozen=True, kw_only=True, tag="person.api-key-added"):
+    key_id: str
+    name: str
+    key_hash: str
+
+
+class ApiKeyRevoked(Event, frozen=True, kw_only=True, tag="person.api-key-revoked"):
+    key_id: str
+
+
+ModelEvent = (
+    ModelCreated
+    | ModelDescribed
+    | InstancesSet
+    | ModelArchived
+    | VersionPublished
+    | BuildStarted
+    | BuildCompleted
+    | BuildFailed
+    | DeploymentOrdered
+    | VersionBecameReady
+    | VersionStalled
+    | VersionFailed
+    | LabelMoved
+    | StopOrdered
+    | VersionStopped
+    | AccessTokenCreated
+    | AccessTokenRegenerated
+    | AccessTokenRevoked
+    | AccessTokenShown
+)
+ProjectEvent = ProjectCreated | SnapshotCommitted
+EnvironmentEvent = EnvironmentCreated | EnvironmentRevised
+PersonEvent = PersonAdded | ApiKeyAdded | ApiKeyRevoked
+AnyEvent = ModelEvent | ProjectEvent | EnvironmentEvent | PersonEvent
+
+
+class ActorKind(StrEnum):
+    PERSON = "person"
+    SERVICE = "service"
+
+
+class Actor(msgspec.Struct, frozen=True, kw_only=True):
+    """Who caused an event: a person, or the platform itself on what it observed."""
+
+    kind: ActorKind
+    id: str
+    name: str
+    address: str = ""
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """One event in the history of one aggregate; `revision` counts from 1 without gaps."""
+
+    id: EventId
+    at: datetime
+    actor: Actor
+    aggregate: str  # model, project, environment, person
+    aggregate_id: AggregateId
+    revision: int
+    event: AnyEvent
+
+
+def what_happened(event: Event) -> str:
+    """The event's stable name with dots, `version.published`: its tag in stored documents."""
+    return str(event.__struct_config__.tag)

@@ -1,0 +1,66 @@
+"""This file joins what is observed of a model's versions and concludes what should be recorded.
+
+Observations come in any order, late and repeated; the join waits until it is complete, and an observation of another
+generation says nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from services.core.commands import ModelCommand, RecordFailed, RecordReady, RecordStalled, RecordStopped
+from services.core.ids import InstanceId, VersionId
+from services.core.lifecycle import DeploymentPhase, Seen, Version
+from services.core.model import Model
+from services.core.records import Health, InstancePhase, Placement, PlacementPhase
+
+_SERVING = (InstancePhase.STARTING, InstancePhase.RUNNING)
+
+
+def ready_instances(placement: Placement, health: Mapping[InstanceId, Health]) -> int:
+    """How many instances of the placement are up and healthy now."""
+    return sum(
+        1
+        for instance in placement.instances
+        if instance.phase in _SERVING
+        and (verdict := health.get(instance.instance_id)) is not None
+        and verdict.is_ready
+    )
+
+
+def seen(
+    version: Version, placement: Placement | None, health: Mapping[InstanceId, Health], *, is_fresh: bool
+) -> Seen:
+    """What is observed of `version`; `is_fresh` is False while its deployer's heartbeat is missing."""
+    if placement is None or placement.generation != version.generation:
+        return Seen(is_reported=is_fresh)
+    return Seen(ready=ready_instances(placement, health), is_reported=is_fresh)
+
+
+def conclude(
+    model: Model, placements: Mapping[VersionId, Placement], health: Mapping[InstanceId, Health]
+) -> tuple[ModelCommand, ...]:
+    """The commands that record what is now certain about the versions of `model`; most often none."""
+    commands = (
+        _of_version(version, placement, health, wanted_instances=model.settings.instances)
+        for version in model.versions
+        if (placement := placements.get(version.id)) is not None
+        and placement.generation == version.generation
+    )
+    return tuple(command for command in commands if command is not None)
+
+
+def _of_version(
+    version: Version, placement: Placement, health: Mapping[InstanceId, Health], *, wanted_instances: int
+) -> ModelCommand | None:
+    starts = version.deployment in (DeploymentPhase.STARTING, DeploymentPhase.STALLED)
+    key, generation = version.id, version.generation
+    if starts and placement.phase is PlacementPhase.FAILED:
+        return RecordFailed(version_id=key, generation=generation, reason=placement.reason)
+    if starts and ready_instances(placement, health) >= wanted_instances:
+        return RecordReady(version_id=key, generation=generation)
+    if version.deployment is DeploymentPhase.STARTING and placement.phase is PlacementPhase.STALLED:
+        return RecordStalled(version_id=key, generation=generation, reason=placement.reason)
+    if version.deployment is DeploymentPhase.STOPPING and placement.phase is PlacementPhase.STOPPED:
+        return RecordStopped(version_id=key, generation=generation)
+    return None

@@ -1,0 +1,89 @@
+"""This file is every name on the bus: subjects, streams, consumers, buckets and keys. Nothing else spells one."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from services.core.ids import AggregateId, InstanceId, VersionId
+
+EPOCH = "epoch"  # the key of `records.Epoch` in a decided bucket
+
+
+class Stream(StrEnum):
+    EVENTS = "EVENTS"
+    FACTS = "FACTS"
+    COMMANDS = "COMMANDS"
+    LOGS = "LOGS"
+    BURIED = "BURIED"
+
+
+class Bucket(StrEnum):
+    DESIRED = "desired"
+    ROUTES = "routes"
+    PLACEMENTS = "placements"
+    HEALTH = "health"
+    ROUTERS = "routers"
+    HEARTBEATS = "heartbeats"
+
+
+DECIDED = (Bucket.DESIRED, Bucket.ROUTES)
+
+SUBJECTS = {
+    Stream.EVENTS: "event.>",
+    Stream.FACTS: "fact.>",
+    Stream.COMMANDS: "command.>",
+    Stream.LOGS: "log.>",
+    Stream.BURIED: "buried.>",
+}
+
+
+class Consumer(StrEnum):
+    """Durable consumers; api creates them, their owners only bind."""
+
+    BUILDERS = "builders"  # of COMMANDS, filtered to builds
+    RECORDER = "recorder"  # of FACTS
+
+
+CONSUMERS = {
+    Consumer.BUILDERS: (Stream.COMMANDS, "command.build.>"),
+    Consumer.RECORDER: (Stream.FACTS, "fact.>"),
+}
+
+
+class LogKind(StrEnum):
+    BUILD = "build"
+    INSTANCE = "instance"
+    DEPLOYMENT = "deployment"
+
+
+def event(aggregate: str, aggregate_id: AggregateId, what: str) -> str:
+    """Where an event is published: `event.model.<id>.version-published`."""
+    return f"event.{aggregate}.{aggregate_id}.{what}"
+
+
+def build_command(version_id: VersionId) -> str:
+    return f"command.build.{version_id}"
+
+
+def build_fact(version_id: VersionId) -> str:
+    return f"fact.builder.build.{version_id}"
+
+
+def log(
+    kind: LogKind, model_id: AggregateId, version_id: VersionId, instance_id: InstanceId | None = None
+) -> str:
+    base = f"log.{kind}.{model_id}.{version_id}"
+    return base if instance_id is None else f"{base}.{instance_id}"
+
+
+def buried(service: str, consumer: str) -> str:
+    return f"buried.{service}.{consumer}"
+
+
+def version_key(deployer_id: str, version_id: VersionId) -> str:
+    """The key of a version in `desired` and in `placements`."""
+    return f"{deployer_id}.{version_id}"
+
+
+def heartbeat_key(service: str, service_id: str) -> str:
+    return f"{service}.{service_id}"

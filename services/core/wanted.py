@@ -1,0 +1,116 @@
+"""This file is what should now be ordered, desired and routed for a model: effects that follow from its state alone.
+
+Because they follow from state they can be issued again at any time; what changed is the difference of two states.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec.structs import replace
+
+from services.core import subjects
+from services.core.lifecycle import DeploymentPhase, Version
+from services.core.model import Model
+from services.core.records import BuildOrder, BuildPhase, Desired, Removed, Route, Target
+
+
+class Effect(msgspec.Struct, frozen=True, kw_only=True):
+    """Something to publish. With a bucket: `key` is an entry's key there; without: the subject of an order."""
+
+    bucket: subjects.Bucket | None
+    key: str
+    body: Desired | Route | Removed | BuildOrder
+
+
+def wanted(model: Model, *, deployer_id: str) -> dict[str, Effect]:
+    """All effects of `model`, by a name that is unique among them."""
+    effects = [_route(model)] if not model.is_archived else []
+    for version in model.versions:
+        if version.build in (BuildPhase.PENDING, BuildPhase.BUILDING):
+            effects.append(_build_order(model, version))
+        if version.is_built and (version.is_wanted or version.deployment is DeploymentPhase.STOPPING):
+            effects.append(_desired(model, version, deployer_id))
+    return {f"{effect.bucket or 'order'}/{effect.key}": effect for effect in effects}
+
+
+def changed(before: dict[str, Effect], after: dict[str, Effect], *, revision: int) -> tuple[Effect, ...]:
+    """What to publish so that `after` holds where `before` did; what vanished from a bucket becomes a tombstone.
+
+    Two entries that differ in nothing but the revision they were decided at are the same.
+    """
+    fresh = [effect for name, effect in after.items() if not is_same(before.get(name), effect)]
+    gone = [
+        Effect(bucket=effect.bucket, key=effect.key, body=Removed(revision=revision))
+        for name, effect in before.items()
+        if name not in after and effect.bucket is not None
+    ]
+    return (*fresh, *gone)
+
+
+def is_same(one: Effect | None, other: Effect) -> bool:
+    return one is not None and _without_revision(one) == _without_revision(other)
+
+
+def _without_revision(effect: Effect) -> Effect:
+    if isinstance(effect.body, BuildOrder):
+        return effect
+    return replace(effect, body=replace(effect.body, revision=0))
+
+
+def _route(model: Model) -> Effect:
+    body = Route(
+        revision=model.revision,
+        model_id=model.id,
+        labels=model.labels,
+        is_restricted=model.is_restricted,
+        token_hashes=tuple(sorted(token.token_hash for token in model.tokens)),
+        request_timeout_s=model.settings.request_timeout_s,
+    )
+    return Effect(bucket=subjects.Bucket.ROUTES, key=model.id, body=body)
+
+
+def _build_order(model: Model, version: Version) -> Effect:
+    source = version.source
+    body = BuildOrder(
+        model_id=model.id,
+        version_id=version.id,
+        version_number=version.number,
+        snapshot=source.snapshot,
+        exclude_files=source.exclude_files,
+        file=source.file,
+        function=source.function,
+        environment_revision_id=source.environment_revision_id,
+        requirements=source.requirements,
+        timeout_s=model.settings.build_timeout_s,
+    )
+    return Effect(bucket=None, key=subjects.build_command(version.id), body=body)
+
+
+def _desired(model: Model, version: Version, deployer_id: str) -> Effect:
+    if version.artifact is None:
+        raise ValueError(f"version {version.id} is built and has no artifact")
+    settings = model.settings
+    body = Desired(
+        revision=model.revision,
+        model_id=model.id,
+        version_id=version.id,
+        version_number=version.number,
+        generation=version.generation,
+        target=Target.RUNNING if version.is_wanted else Target.STOPPED,
+        instances=settings.instances,
+        artifact=version.artifact,
+        user_name=version.source.user_name,
+        project_name=version.source.project_name,
+        file=version.source.file,
+        function=version.source.function,
+        environment_variables=settings.environment_variables,
+        workers=settings.workers,
+        memory_bytes=settings.memory_bytes,
+        request_timeout_s=settings.request_timeout_s,
+        start_deadline_s=settings.start_deadline_s,
+        health_check=settings.health_check,
+        routed_out_at=0 if version.is_wanted else version.unrouted_at,
+    )
+    return Effect(
+        bucket=subjects.Bucket.DESIRED, key=subjects.version_key(deployer_id, version.id), body=body
+    )

@@ -1,0 +1,58 @@
+"""What is concluded from what is observed: only what is certain, whatever the order."""
+
+from __future__ import annotations
+
+from services.core.commands import RecordFailed, RecordReady, RecordStalled, RecordStopped, StopVersion
+from services.core.observation import conclude, seen
+from services.core.records import InstancePhase, PlacementPhase
+from services.core.settings import Settings
+from tests.makers import History, built, create, health, instance, placement, publish, ready, version_id
+
+ONE = version_id(1)
+
+
+def starting(instances: int = 2) -> History:
+    return History(create(settings=Settings(instances=instances))).do(publish(1), built(1))
+
+
+def test_a_version_is_ready_when_all_its_instances_are_ready_at_once() -> None:
+    model = starting().state
+    both = {ONE: placement(instances=[instance(1), instance(2)])}
+    assert conclude(model, both, health(1)) == ()
+    assert conclude(model, both, health(1, 2)) == (RecordReady(version_id=ONE, generation=1),)
+
+
+def test_a_draining_instance_does_not_count() -> None:
+    both = {ONE: placement(instances=[instance(1), instance(2, InstancePhase.DRAINING)])}
+    assert conclude(starting().state, both, health(1, 2)) == ()
+
+
+def test_instances_of_another_generation_say_nothing() -> None:
+    old = {ONE: placement(generation=7, instances=[instance(1), instance(2)])}
+    assert conclude(starting().state, old, health(1, 2)) == ()
+
+
+def test_giving_up_and_stalling_are_recorded_with_their_reasons() -> None:
+    model = starting().state
+    failed = {ONE: placement(phase=PlacementPhase.FAILED, reason="it exits at import")}
+    assert conclude(model, failed, {}) == (
+        RecordFailed(version_id=ONE, generation=1, reason="it exits at import"),
+    )
+    stalled = {ONE: placement(phase=PlacementPhase.STALLED, reason="not ready after 300 s")}
+    assert conclude(model, stalled, {}) == (
+        RecordStalled(version_id=ONE, generation=1, reason="not ready after 300 s"),
+    )
+
+
+def test_a_stopping_version_is_stopped_when_its_deployer_says_so_not_when_its_instances_vanish() -> None:
+    model = starting(1).do(ready(1), StopVersion(version_id=ONE)).state
+    assert conclude(model, {}, {}) == ()
+    assert conclude(model, {ONE: placement(phase=PlacementPhase.STOPPING)}, {}) == ()
+    stopped = {ONE: placement(phase=PlacementPhase.STOPPED)}
+    assert conclude(model, stopped, {}) == (RecordStopped(version_id=ONE, generation=1),)
+
+
+def test_a_running_version_needs_no_record_when_an_instance_is_lost() -> None:
+    model = starting(1).do(ready(1)).state
+    assert conclude(model, {ONE: placement(phase=PlacementPhase.STARTING)}, {}) == ()
+    assert seen(model.version(ONE), placement(), {}, is_fresh=True).ready == 0

@@ -1,0 +1,71 @@
+"""Effects follow from state alone: what is ordered, desired and routed."""
+
+from __future__ import annotations
+
+from services.core.commands import ArchiveModel, CreateAccessToken, RecordStopped
+from services.core.records import BuildOrder, Desired, Removed, Route, Target
+from services.core.wanted import Effect, changed, wanted
+from tests.makers import MODEL_ID, History, built, publish, ready, version_id
+
+
+def step(before: History | None, after: History) -> list[Effect]:
+    was = wanted(before.state, deployer_id="local") if before else {}
+    now = wanted(after.state, deployer_id="local")
+    return list(changed(was, now, revision=after.state.revision))
+
+
+def histories(*commands: object) -> tuple[History, History]:
+    return History().do(*commands[:-1]), History().do(*commands)  # type: ignore[arg-type]
+
+
+def test_a_new_model_is_routed_to_nothing() -> None:
+    (effect,) = step(None, History())
+    assert effect.key == MODEL_ID
+    assert isinstance(effect.body, Route)
+    assert effect.body.labels == {}
+
+
+def test_publishing_orders_one_build() -> None:
+    (effect,) = step(*histories(publish(1)))
+    assert isinstance(effect.body, BuildOrder)
+    assert effect.key == f"command.build.{version_id(1)}"
+
+
+def test_a_built_version_is_desired_and_its_order_is_not_taken_back() -> None:
+    (effect,) = step(*histories(publish(1), built(1)))
+    assert isinstance(effect.body, Desired)
+    assert effect.body.target is Target.RUNNING
+
+
+def test_the_switch_publishes_the_route_before_it_stops_the_old_version() -> None:
+    before, after = histories(publish(1), built(1), ready(1), publish(2), built(2), ready(2))
+    route, stop = step(before, after)
+    assert isinstance(route.body, Route)
+    assert route.body.labels == {"latest": version_id(2)}
+    assert isinstance(stop.body, Desired)
+    assert stop.body.target is Target.STOPPED
+    assert 0 < stop.body.routed_out_at <= route.body.revision
+
+
+def test_a_stopped_version_is_removed_with_a_tombstone() -> None:
+    stopped = RecordStopped(version_id=version_id(1), generation=1)
+    before, after = histories(publish(1), built(1), ready(1), publish(2), built(2), ready(2), stopped)
+    (effect,) = step(before, after)
+    assert effect.body == Removed(revision=after.state.revision)
+    assert effect.key == f"local.{version_id(1)}"
+
+
+def test_a_token_changes_the_route_and_nothing_else() -> None:
+    token = CreateAccessToken(token_id="t", name="app", token_hash="1" * 64)
+    (effect,) = step(*histories(publish(1), built(1), ready(1), token))
+    assert isinstance(effect.body, Route)
+    assert effect.body.token_hashes == ("1" * 64,)
+
+
+def test_an_archived_model_is_routed_no_more_and_its_versions_are_drained() -> None:
+    before, after = histories(publish(1), built(1), ready(1), ArchiveModel())
+    stop, gone = step(before, after)
+    assert isinstance(stop.body, Desired)
+    assert stop.body.target is Target.STOPPED
+    assert gone.body == Removed(revision=after.state.revision)
+    assert gone.key == MODEL_ID
