@@ -1,4 +1,4 @@
-"""This file is what a new platform begins with: its first administrator with an API key, and the default environment."""
+"""This file is what a new platform begins with: an administrator with an API key, and the default environment."""
 
 from __future__ import annotations
 

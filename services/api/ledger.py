@@ -122,9 +122,7 @@ def outbox_rows(
         effects = changed(was, wanted(after, deployer_id=deployer_id), revision=after.revision)
         bodies += [(effect.bucket, effect.key, msgspec.json.encode(effect.body)) for effect in effects]
     return tuple(
-        OutboxRow(
-            aggregate_id=after.id, revision=after.revision, place=place, bucket=bucket, key=key, body=body
-        )
+        OutboxRow(aggregate_id=after.id, revision=after.revision, place=place, bucket=bucket, key=key, body=body)
         for place, (bucket, key, body) in enumerate(bodies)
     )
 

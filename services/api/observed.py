@@ -62,9 +62,7 @@ class BusObserved:
         ]
 
     def rejected_configurations(self) -> Mapping[str, str]:
-        return {
-            report.router_id: report.rejected for report in self._routers.entries.values() if report.rejected
-        }
+        return {report.router_id: report.rejected for report in self._routers.entries.values() if report.rejected}
 
     @property
     def is_bus_connected(self) -> bool:

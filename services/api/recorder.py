@@ -71,7 +71,7 @@ class Recorder:
         """Joins observed state with the models that move, on every change and every `SWEEP_S`, until `stop`."""
         is_away = False
         while not stop.is_set:
-            await self._wake.wait(SWEEP_S)
+            await self._wake.wait_or(stop, SWEEP_S)
             try:
                 for model in await self._store.moving_models():
                     await self._record(model)
@@ -95,7 +95,7 @@ class Recorder:
             except TemporaryError:
                 raise
             except ModelwayError as error:
-                log.error("observation_not_recorded", model=model.id, reason=error.reason)
+                log.exception("observation_not_recorded", model=model.id, reason=error.reason)
 
 
 def _command_id(command: ModelCommand) -> CommandId:

@@ -52,7 +52,7 @@ class Relay:
                 is_away, published = True, 0
                 await stop.wait_for(BACK_OFF_S)
             if published < ROWS_AT_ONCE:
-                await self._wake.wait(POLL_S)
+                await self._wake.wait_or(stop, POLL_S)
 
     async def _publish_some(self) -> int:
         rows = await self._store.unpublished(limit=ROWS_AT_ONCE)
@@ -68,9 +68,7 @@ class Relay:
                 raise error
         return len(done)
 
-    async def _publish_in_order(
-        self, rows: Sequence[OutboxRow]
-    ) -> tuple[list[OutboxRow], TemporaryError | None]:
+    async def _publish_in_order(self, rows: Sequence[OutboxRow]) -> tuple[list[OutboxRow], TemporaryError | None]:
         """Rows of one aggregate, up to the first that the bus does not take."""
         done: list[OutboxRow] = []
         for row in rows:

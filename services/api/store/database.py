@@ -81,6 +81,4 @@ async def prepare(database: Database) -> None:
         for name, indexes in INDEXES.items():
             for keys, is_unique in indexes:
                 await database[name].create_index(keys, unique=is_unique)
-        await database["meta"].update_one(
-            {"_id": "schema"}, {"$set": {"version": SCHEMA_VERSION}}, upsert=True
-        )
+        await database["meta"].update_one({"_id": "schema"}, {"$set": {"version": SCHEMA_VERSION}}, upsert=True)

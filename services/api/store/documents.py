@@ -1,7 +1,8 @@
 """This file is how states, entries and outbox rows look as stored documents.
 
     models, projects, environments, people   {_id, revision, head, state}    one per aggregate
-    events                                   {_id, aggregate, aggregate_id, revision, at, actor, event, previous_hash, hash}
+    events                                   {_id, aggregate, aggregate_id, revision, at, actor, event,
+                                              previous_hash, hash}
     outbox                                   {_id, aggregate_id, revision, place, bucket, key, body}   until published
     secrets                                  {_id, ciphertext}
     meta                                     {_id: "schema", version}

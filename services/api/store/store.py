@@ -33,9 +33,7 @@ from services.core.project import Project
 
 S = TypeVar("S", bound=State)
 
-_MOVING = [
-    str(phase) for phase in (DeploymentPhase.STARTING, DeploymentPhase.STALLED, DeploymentPhase.STOPPING)
-]
+_MOVING = [str(phase) for phase in (DeploymentPhase.STARTING, DeploymentPhase.STALLED, DeploymentPhase.STOPPING)]
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
@@ -193,9 +191,7 @@ class MongoStore:
     async def unpublished(self, *, limit: int) -> Sequence[OutboxRow]:
         """Rows that wait to be published, those of one aggregate in their order."""
         async with answering():
-            cursor = (
-                self._database["outbox"].find({}).sort([("aggregate_id", 1), ("revision", 1), ("place", 1)])
-            )
+            cursor = self._database["outbox"].find({}).sort([("aggregate_id", 1), ("revision", 1), ("place", 1)])
             return [read_row(document) for document in await cursor.limit(limit).to_list(limit)]
 
     async def forget(self, rows: Sequence[OutboxRow]) -> None:

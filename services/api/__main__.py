@@ -1,0 +1,131 @@
+"""Wiring of the api service. It answers HTTP from the first moment; what needs the bus begins once it is there."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+
+import structlog
+
+from services.api.bootstrap import bootstrap
+from services.api.config import ApiConfig
+from services.api.http.app import Deps, serve
+from services.api.ledger import MongoLedger
+from services.api.observed import BusObserved
+from services.api.projector import Projector
+from services.api.recorder import Recorder
+from services.api.relay import Relay
+from services.api.secrets import TokenVault
+from services.api.store.database import connect, prepare
+from services.api.store.store import MongoStore
+from services.core.errors import TemporaryError
+from services.kit.blobs import Blobs
+from services.kit.bus import Bus
+from services.kit.clock import now
+from services.kit.config import ConfigError, read_config
+from services.kit.healthz import serve_health
+from services.kit.heartbeat import beat
+from services.kit.logs import set_up_logs
+from services.kit.process import Stop, run
+from services.kit.setup import create_all
+from services.kit.wake import Wake
+
+log = structlog.get_logger()
+
+DRAIN_S = 10.0
+SET_UP_EVERY_S = 10.0
+
+
+class Api:
+    """All parts of the service, and the works that keep them going."""
+
+    def __init__(self, config: ApiConfig) -> None:
+        self._config = config
+        client = connect(config.mongodb_url.reveal())
+        self._database = client[config.database_name]
+        self._stored, self._changed, self._seen = Wake(), Wake(), Wake()
+        self._bus = Bus(config)
+        self._store = MongoStore(client, self._database)
+        self._ledger = MongoLedger(self._store, deployer_id=config.deployer_id, clock=now, on_change=self._on_change)
+        self._observed = BusObserved(self._bus, self._seen)
+
+    def _on_change(self) -> None:
+        """A stored change has something to publish, and may complete a join of observations."""
+        self._stored.ring()
+        self._seen.ring()
+
+    async def answer_http(self, stop: Stop) -> None:
+        await self._prepare(stop)
+        deps = Deps(
+            store=self._store,
+            ledger=self._ledger,
+            observed=self._observed,
+            blobs=Blobs(self._config.blobs_url),
+            vault=TokenVault.from_text(self._config.token_keys),
+            public_url=self._config.public_url,
+        )
+        await serve(deps, stop, host=self._config.http_host, port=self._config.http_port)
+
+    async def _prepare(self, stop: Stop) -> None:
+        """Schema, indexes, first administrator: waits for the database for as long as it takes."""
+        while not stop.is_set:
+            try:
+                await prepare(self._database)
+                await bootstrap(
+                    self._ledger,
+                    self._store,
+                    user_name=self._config.bootstrap_user,
+                    api_key=self._config.bootstrap_api_key,
+                )
+                return
+            except TemporaryError as error:
+                log.warning("database_waited_for", reason=error.reason)
+                await stop.wait_for(error.retry_after_s)
+
+    async def talk_on_the_bus(self, stop: Stop) -> None:
+        await self._bus.open()
+        await self._set_up(stop)
+        recorder = Recorder(self._ledger, self._store, self._observed, self._seen)
+        async with asyncio.TaskGroup() as works:
+            works.create_task(beat(self._bus, "api", self._config.service_id, stop))
+            works.create_task(self._observed.run(stop))
+            works.create_task(Relay(self._store, self._bus, self._stored).run(stop))
+            works.create_task(recorder.record_facts(self._bus, stop))
+            works.create_task(recorder.record_observations(stop))
+            works.create_task(Projector(self._store, self._bus, deployer_id=self._config.deployer_id).run(stop))
+            works.create_task(self._keep_set_up(stop))
+        await self._bus.close()
+
+    async def _set_up(self, stop: Stop) -> None:
+        while not stop.is_set:
+            try:
+                await create_all(self._bus)
+                return
+            except TemporaryError as error:
+                log.warning("bus_not_set_up", reason=error.reason)
+                await stop.wait_for(error.retry_after_s)
+
+    async def _keep_set_up(self, stop: Stop) -> None:
+        """A bus that lost its memory has no streams either: they are made again."""
+        while not await stop.wait_for(SET_UP_EVERY_S):
+            await self._set_up(stop)
+
+    async def answer_health(self, stop: Stop) -> None:
+        checks = {"bus": self._bus.check}
+        await serve_health(stop, host=self._config.health_host, port=self._config.health_port, checks=checks)
+
+
+def main() -> int:
+    try:
+        config = read_config(ApiConfig, os.environ)
+    except ConfigError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    set_up_logs("api", config.service_id, config.log_level)
+    api = Api(config)
+    return run(api.answer_http, api.talk_on_the_bus, api.answer_health, drain_s=DRAIN_S)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
