@@ -37,6 +37,7 @@ from services.core.records import (
 )
 from services.core.subjects import Bucket, Stream
 from services.kit.bus import Bus
+from services.kit.clock import now
 from services.kit.process import Stop
 from services.kit.setup import create_all
 from services.kit.wake import Wake
@@ -60,12 +61,13 @@ async def at_work(*works: Work) -> AsyncIterator[None]:
 class Flow:
     """Api without its HTTP, on real parts."""
 
-    def __init__(self, store: MongoStore, ledger: MongoLedger, bus: Bus) -> None:
-        self.store, self.ledger, self.bus = store, ledger, bus
-        self.seen = Wake()
-        self.observed = BusObserved(bus, self.seen)
-        self.recorder = Recorder(ledger, store, self.observed, self.seen)
-        self.relay = Relay(store, bus, Wake())
+    def __init__(self, store: MongoStore, bus: Bus) -> None:
+        self.store, self.bus = store, bus
+        stored, seen = Wake(), Wake()
+        self.ledger = MongoLedger(store, deployer_id="local", clock=now, on_change=stored.ring)
+        self.observed = BusObserved(bus, seen)
+        self.recorder = Recorder(self.ledger, store, self.observed, seen)
+        self.relay = Relay(store, bus, stored)
         self.desired = bus.bucket(Bucket.DESIRED, Desired)
         self.routes = bus.bucket(Bucket.ROUTES, Route)
 
@@ -96,8 +98,8 @@ class Flow:
 
 
 @pytest.fixture
-def flow(store: MongoStore, ledger: MongoLedger, bus: Bus) -> Flow:
-    return Flow(store, ledger, bus)
+def flow(store: MongoStore, bus: Bus) -> Flow:
+    return Flow(store, bus)
 
 
 async def test_a_version_goes_from_publish_to_stopped_by_what_is_reported_and_observed(flow: Flow) -> None:
