@@ -17,9 +17,10 @@ from services.core.commands import (
     RecordBuild,
     RecordReady,
 )
+from services.core.decisions import decide
 from services.core.events import Actor, ActorKind, Entry, Source
 from services.core.ids import AggregateId, CommandId, Digest, InstanceId, VersionId
-from services.core.model import Model, decide
+from services.core.model import Model
 from services.core.records import (
     BuildPhase,
     BuildReport,

@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from services.core import environment, model, person, project
+from services.core import decisions, environment, model, person, project
 from services.core.events import Actor, Entry, Event
 from services.core.ids import AggregateId, CommandId, EventId
 
@@ -25,7 +25,7 @@ class Aggregate(msgspec.Struct, Generic[S], frozen=True):
     evolve: Callable[[S | None, Entry], S]
 
 
-MODEL = Aggregate("model", model.Model, model.decide, model.evolve)
+MODEL = Aggregate("model", model.Model, decisions.decide, model.evolve)
 PROJECT = Aggregate("project", project.Project, project.decide, project.evolve)
 ENVIRONMENT = Aggregate("environment", environment.Environment, environment.decide, environment.evolve)
 PERSON = Aggregate("person", person.Person, person.decide, person.evolve)
@@ -42,7 +42,7 @@ def entries(
     at: datetime,
     actor: Actor,
 ) -> tuple[Entry, ...]:
-    """`events` as the next entries of a history. Their ids follow from the command's, so a repeated one is recognised."""
+    """`events` as the next entries of a history; ids follow from the command's, so a repeated one is recognised."""
     return tuple(
         Entry(
             id=EventId(f"{command_id}.{place}"),

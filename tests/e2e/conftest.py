@@ -1,0 +1,16 @@
+"""This file holds the platform that the tests of this folder share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.e2e.platform import Platform
+from tests.e2e.platform import platform as running_platform
+
+
+@pytest.fixture(scope="session")
+def platform() -> Iterator[Platform]:
+    with running_platform() as running:
+        yield running

@@ -1,0 +1,227 @@
+"""This file runs a whole platform for tests: on free ports, in a home of its own, ended with nothing left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+
+from services.embedded.ports import free_port
+from tests.parts import wait_for
+
+REPOSITORY = Path(__file__).parents[2]
+PROGRAMS = ("nats", "database", "haproxy", "api", "builder", "deployer", "router", "monitor")
+
+
+@dataclass(frozen=True)
+class Ran:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+class Platform:
+    """A platform as its users have it: `make up`, `make down`, the command line and HTTP."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.url = f"http://127.0.0.1:{free_port()}"
+        self.api_port = free_port()
+
+    @property
+    def environment(self) -> dict[str, str]:
+        own = {
+            "MODELWAY_HOME": str(self.home),
+            "MODELWAY_PORT": self.url.rpartition(":")[2],
+            "MODELWAY_API_PORT": str(self.api_port),
+            "MODELWAY_CONFIG": str(self.home / "cli.toml"),
+        }
+        return {**os.environ, **own}
+
+    def embedded(self, *arguments: str, timeout_s: float = 300) -> Ran:
+        return self._run([sys.executable, "-m", "services.embedded", *arguments], timeout_s)
+
+    def up(self, *arguments: str) -> Ran:
+        ran = self.embedded("up", *(arguments or ("--no-example",)))
+        assert ran.code == 0, ran.err + ran.out
+        return ran
+
+    def down(self) -> None:
+        ran = self.embedded("down")
+        assert ran.code == 0, ran.err + ran.out
+
+    def cli(self, *arguments: str, timeout_s: float = 300) -> Ran:
+        """The command line, as installed beside this interpreter."""
+        return self._run([str(Path(sys.executable).with_name("modelway")), *arguments], timeout_s)
+
+    def done(self, *arguments: str) -> Any:
+        """What a command that succeeds says with `--json`."""
+        ran = self.cli(*arguments, "--json")
+        assert ran.code == 0, ran.err + ran.out
+        return ran.json
+
+    def http(self) -> httpx.Client:
+        key = self.done("config", "show")["api_key"]
+        return httpx.Client(base_url=self.url, headers={"X-Domino-Api-Key": key}, timeout=30)
+
+    def process(self, program: str) -> psutil.Process:
+        """The one process of a program of this home; for HAProxy its master."""
+        found = [each for each in self._processes() if _is(each, program)]
+        assert len(found) == 1, f"{program}: {[each.cmdline() for each in found]}"
+        return found[0]
+
+    def kill(self, program: str) -> None:
+        """`kill -9`; returns once the supervisor has started it again."""
+        old = self.process(program)
+        old.kill()
+
+        def is_new() -> bool:
+            found = [each for each in self._processes() if _is(each, program)]
+            return len(found) == 1 and found[0].pid != old.pid
+
+        wait_for(is_new, 30, what=f"{program} is started again")
+
+    def instances(self) -> list[psutil.Process]:
+        """The leading process of every instance that runs."""
+        return [
+            each
+            for each in self._processes()
+            if "modelway_harness" in " ".join(_command(each)) and os.getsid(each.pid) == each.pid
+        ]
+
+    def left_behind(self) -> list[psutil.Process]:
+        return [each for each in self._processes() if each.pid != os.getpid()]
+
+    def _processes(self) -> list[psutil.Process]:
+        home = str(self.home)
+        found = []
+        for each in psutil.process_iter():
+            try:
+                belongs = any(home in word for word in each.cmdline()) or each.environ().get("MODELWAY_HOME") == home
+                belongs = belongs or any(home in value for value in each.environ().values())
+            except (psutil.NoSuchProcess, psutil.AccessDenied):
+                continue
+            if belongs and each.status() != psutil.STATUS_ZOMBIE and each.pid != os.getpid():
+                found.append(each)
+        return found
+
+    def _run(self, command: list[str], timeout_s: float) -> Ran:
+        done = subprocess.run(
+            command,
+            cwd=REPOSITORY,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            timeout=timeout_s,
+            check=False,
+        )
+        return Ran(done.returncode, done.stdout, done.stderr)
+
+
+_MARKS = {
+    "nats": "nats-server",
+    "database": "secantusd",
+    "haproxy": "haproxy",
+    **{name: f"services.{name}" for name in ("api", "builder", "deployer", "router", "monitor")},
+}
+
+
+def _command(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
+
+
+def _is(process: psutil.Process, program: str) -> bool:
+    """Whether this is the process that the supervisor started, not one of its children."""
+    command = _command(process)
+    if not command or "locked" in " ".join(command[:4]):
+        return False
+    mark = _MARKS[program]
+    if program.startswith(("nats", "haproxy")):
+        is_it = command[0].endswith(mark)
+    else:
+        is_it = any(word.endswith(mark) or f"/{mark}" in word for word in command[:5])
+    parent = process.parent()
+    return is_it and (parent is None or not _command(parent) or "supervisord" in " ".join(_command(parent)))
+
+
+@contextmanager
+def platform() -> Iterator[Platform]:
+    """A platform that is up inside, and of which nothing runs afterwards."""
+    home = Path(tempfile.mkdtemp(prefix="mw-"))
+    home.chmod(0o711)
+    running = Platform(home)
+    try:
+        running.up()
+        yield running
+    finally:
+        running.embedded("down")
+        left = running.left_behind()
+        for each in left:
+            each.kill()
+        shutil.rmtree(home, ignore_errors=True)
+        assert not left, [each.cmdline() for each in left]
+
+
+def write_project(folder: Path, script: str, name: str = "predict.py") -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_text(script)
+    return folder
+
+
+@dataclass
+class Callers:
+    """Calls one endpoint all the time from threads of its own, with connections kept open, and counts."""
+
+    url: str
+    token: str
+    body: dict[str, Any]
+    sent: int = 0
+    failures: list[str] = field(default_factory=list)
+    _stop: threading.Event = field(default_factory=threading.Event)
+
+    @contextmanager
+    def calling(self, threads: int = 2) -> Iterator[Callers]:
+        workers = [threading.Thread(target=self._call) for _ in range(threads)]
+        for worker in workers:
+            worker.start()
+        try:
+            yield self
+        finally:
+            self._stop.set()
+            for worker in workers:
+                worker.join(90)
+
+    def _call(self) -> None:
+        with httpx.Client(auth=(self.token, self.token), timeout=70) as client:
+            while not self._stop.is_set():
+                try:
+                    answer = client.post(self.url, json=self.body)
+                    if answer.status_code != 200:
+                        self.failures.append(f"{answer.status_code} {answer.text[:200]}")
+                except httpx.HTTPError as error:
+                    self.failures.append(repr(error))
+                self.sent += 1
+                time.sleep(0.01)
