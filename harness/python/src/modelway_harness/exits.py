@@ -1,0 +1,34 @@
+"""This file is how an instance leaves word of why it ended: the exit file, and the exit statuses."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+LOAD_FAILED = 3  # of the instance, and of the worker that found out
+OVERDUE = 70  # of a worker whose call passed its deadline
+
+
+def write_exit(path: Path, *, reason: str, detail: str, kind: str = "load_failed") -> None:
+    """Put the reason where the platform looks for it: written aside, synced, renamed; so whole or absent.
+
+    Several workers may do this at once; one of them wins.
+    """
+    aside = path.with_name(f"{path.name}.{os.getpid()}")
+    text = json.dumps({"reason": reason, "detail": detail, "kind": kind})
+    with aside.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    aside.replace(path)
+
+
+def end_now(status: int) -> None:
+    """End this process without waiting for any of its threads: one of them may never end."""
+    for stream in (sys.stdout, sys.stderr, sys.__stderr__):
+        with suppress(Exception):  # the user's code may have closed or replaced it
+            stream.flush()  # type: ignore[union-attr]
+    os._exit(status)

@@ -1,0 +1,136 @@
+"""This file is one worker process: it loads the script, opens its own socket and serves it through gunicorn.
+
+The socket is opened last and belongs to this process alone. So nobody can connect to a worker that is not
+ready, and a connection to one that has died is refused at once and can be made elsewhere, instead of waiting
+for the next.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import socket
+import sys
+import threading
+from concurrent.futures import wait
+from contextlib import suppress
+from pathlib import Path
+from time import monotonic
+from types import FrameType
+from typing import Any
+
+from gunicorn.workers.gthread import ThreadWorker
+
+from .app import create_app
+from .calls import Calls
+from .config import Instance
+from .exits import LOAD_FAILED, OVERDUE, end_now, write_exit
+from .loader import LoadFailed, load
+from .log import log
+from .traces import trace_of
+from .wording import described
+
+BACKLOG = 64
+FLUSH_S = 2.0  # how long the answer to an overdue call may take to be sent
+_PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None) if sys.platform == "linux" else None  # loaded once, before any fork
+
+
+class ModelWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn comes without types
+    """One worker. The supervisor sets `index` before the fork; the rest happens in the new process."""
+
+    index: int
+    _listener: socket.socket | None = None
+
+    def init_process(self) -> None:
+        _die_with(self.ppid)
+        self._handling = threading.local()
+        super().init_process()
+
+    def load_wsgi(self) -> None:
+        """Import the script and open the socket; if either fails, the process ends, and so the instance."""
+        instance: Instance = self.app.instance
+        started = monotonic()
+        try:
+            calls = self._loaded(instance)
+            self.wsgi = create_app(instance, self.index, calls, self)
+            self._listener = listen(instance.sockets[self.index])
+        except LoadFailed as error:
+            self._fail(error.reason, error.detail, kind="load_failed")
+        except Exception as error:
+            self._fail(f"the worker could not start: {described(error)}", trace_of(error), kind="start_failed")
+        self.sockets = [self._listener]
+        self.app.ready[self.index] = 1
+        log("worker_ready", worker=self.index, pid=os.getpid(), load_s=f"{monotonic() - started:.3f}")
+
+    def _loaded(self, instance: Instance) -> Calls:
+        calls = Calls(instance.function)
+        loading = calls.load(lambda: load(instance.project_dir, instance.file, instance.function))
+        while not wait([loading], timeout=0.05).done:
+            if not self.alive:  # asked to stop: nothing runs yet that is worth waiting for
+                end_now(0)
+        loading.result()
+        return calls
+
+    def _fail(self, reason: str, detail: str, *, kind: str) -> None:
+        log(kind, detail or f"{reason}\n", worker=self.index)
+        with suppress(OSError):  # a full disk: the reason is on stderr all the same
+            write_exit(self.app.instance.exit_file, reason=reason, detail=detail, kind=kind)
+        end_now(LOAD_FAILED)
+
+    def handle_request(self, req: Any, conn: Any) -> Any:
+        self._handling.request = req
+        return super().handle_request(req, conn)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """SIGTERM: nobody new; gunicorn's loop ends when the running call has been answered."""
+        self._close_door()
+        super().handle_exit(sig, frame)
+
+    def handle_quit(self, sig: int, frame: FrameType | None) -> None:
+        """SIGQUIT and SIGINT: at once, whatever runs."""
+        end_now(0)
+
+    def refuse_newcomers(self) -> None:
+        self._close_door()
+        self._handling.request.force_close()
+
+    def end_soon(self) -> None:
+        reserve = threading.Timer(FLUSH_S, self.end)
+        reserve.daemon = True
+        reserve.start()
+
+    def end(self) -> None:
+        end_now(OVERDUE)
+
+    def _close_door(self) -> None:
+        """Refuse new connections from any thread: unlike `close`, this cannot break the loop that accepts."""
+        if self._listener is not None:
+            with suppress(OSError):
+                self._listener.shutdown(socket.SHUT_RDWR)
+
+
+def listen(path: Path) -> socket.socket:
+    """A listening socket at `path`, mode 0600, in place of whatever was there.
+
+    It is made under another name and renamed, so that at no moment others may connect or nothing is found.
+    """
+    aside = path.with_name(path.name + ".new")
+    aside.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener.bind(str(aside))
+    aside.chmod(0o600)
+    listener.listen(BACKLOG)
+    listener.setblocking(False)
+    aside.rename(path)
+    os.register_at_fork(after_in_child=listener.close)  # a process that the user's code forks must not hold it
+    return listener
+
+
+def _die_with(parent: int) -> None:
+    """Have Linux kill this process when its parent ends, however that happens. Elsewhere gunicorn polls."""
+    if _libc is not None:
+        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        end_now(0)
