@@ -1,0 +1,168 @@
+"""This file is the SDK's front: one object that speaks for one person to one platform."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from modelway import models
+from modelway.configuration import Configuration, find_configuration
+from modelway.following import Followed, endpoint_of, follow_down, follow_up, is_stopped
+from modelway.logs import Log
+from modelway.patience import Patience
+from modelway.predicting import predict
+from modelway.progress import OnProgress, PlatformAwaited, ignore
+from modelway.publishing import Plan, Published, publish
+from modelway.records import Json, LogKind, LogLine, Model, Platform, Prediction, Status, Version
+from modelway.transport import SERVING, Transport
+
+DEFAULT_TIMEOUT_S = 1800.0
+_SILENCE_S = 120.0
+_FOLLOW_EVERY_S = 0.5
+
+
+class Client:
+    """Modelway as one person sees it. Model APIs are named by name or id.
+
+    Every method raises the errors of `modelway.errors`, and no others.
+    """
+
+    def __init__(self, url: str, api_key: str, *, source: Path | None = None) -> None:
+        """`source` is the file that url and key come from, for error messages. Raises NotConfigured."""
+        self._transport = Transport.to(Configuration(url=url, api_key=api_key, source=source))
+
+    @classmethod
+    def from_configuration(cls, configuration: Configuration | None = None) -> Self:
+        """A client for the configuration that holds here, looked up as the command line does."""
+        found = configuration or find_configuration()
+        return cls(found.url, found.api_key, source=found.source)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._transport.http.close()
+
+    @property
+    def url(self) -> str:
+        return self._transport.configuration.url
+
+    def platform_version(self) -> str:
+        return self._transport.get("/version", lambda answer: str(answer.get("modelway") or answer["version"]))
+
+    def platform(self) -> Platform:
+        return self._transport.get(f"{SERVING}/platform", Platform.read)
+
+    def publish(
+        self, plan: Plan, *, timeout_s: float = DEFAULT_TIMEOUT_S, on_progress: OnProgress = ignore
+    ) -> Published:
+        """Publish a directory and follow it until it takes traffic; see `modelway.publishing.publish`."""
+        return publish(self._transport, plan, timeout_s=timeout_s, on_progress=on_progress)
+
+    def predict(self, name: str, body: bytes | Json) -> Prediction:
+        """The answer to one call; `body` is the whole request body, such as `{"parameters": [1, 2]}`."""
+        return predict(self._transport, self.model(name), body)
+
+    def models(self) -> list[Model]:
+        return sorted(models.list_models(self._transport), key=lambda model: model.name)
+
+    def model(self, name: str) -> Model:
+        return models.read_model(self._transport, name)
+
+    def endpoint(self, model: Model) -> str:
+        return endpoint_of(self._transport, model)
+
+    def token(self, model: Model) -> str | None:
+        """An access token that works for the model API, None when it needs none. Each showing is recorded."""
+        return models.default_token(self._transport, model)
+
+    def versions(self, name: str) -> list[Version]:
+        """Its versions, newest first."""
+        return models.list_versions(self._transport, self.model(name).id)
+
+    def version(self, name: str, number: int | None = None) -> Version:
+        """Version `number`, by default the newest one."""
+        return models.pick_version(self._transport, self.model(name), number)
+
+    def start(
+        self,
+        name: str,
+        number: int | None = None,
+        *,
+        timeout_s: float | None = DEFAULT_TIMEOUT_S,
+        on_progress: OnProgress = ignore,
+    ) -> Version:
+        """Start a version, by default the active one, and wait until it runs.
+
+        It does not wait when `timeout_s` is None. Raises VersionFailed when the version does not come up.
+        """
+        return self._move(name, number, timeout_s, on_progress, is_start=True)
+
+    def stop(
+        self,
+        name: str,
+        number: int | None = None,
+        *,
+        timeout_s: float | None = DEFAULT_TIMEOUT_S,
+        on_progress: OnProgress = ignore,
+    ) -> Version:
+        """Stop a version, by default the active one, and wait until nothing of it runs, as `start` does."""
+        return self._move(name, number, timeout_s, on_progress, is_start=False)
+
+    def log(self, name: str, kind: LogKind, number: int | None = None) -> Iterator[LogLine]:
+        """All lines that one log of a version, by default the newest one, has now."""
+        return self._log(name, kind, number).rest()
+
+    def follow_log(self, name: str, kind: LogKind, number: int | None = None) -> Iterator[LogLine]:
+        """Lines as they come, until what writes the log is over.
+
+        A platform that went away is awaited for two minutes.
+        """
+        log = self._log(name, kind, number)
+        patience = Patience(_SILENCE_S)
+        log.transport = self._transport.patient(patience)
+        while True:
+            # The status before the lines: once it says that all is over, the lines are whole.
+            is_over = _is_over(models.read_version(log.transport, log.model_id, log.version_id), kind)
+            yield from log.rest()
+            if is_over:
+                return
+            patience.stopped.wait(_FOLLOW_EVERY_S)
+            patience.start_again()
+
+    def _log(self, name: str, kind: LogKind, number: int | None) -> Log:
+        model = self.model(name)
+        return Log(self._transport, model.id, models.pick_version(self._transport, model, number).id, kind)
+
+    def _move(
+        self,
+        name: str,
+        number: int | None,
+        timeout_s: float | None,
+        on_progress: OnProgress,
+        *,
+        is_start: bool,
+    ) -> Version:
+        model = self.model(name)
+        active = model.active if number is None else None
+        version = active or models.pick_version(self._transport, model, number)
+        moved = models.set_running(self._transport, model.id, version.id, is_running=is_start)
+        if timeout_s is None:
+            return moved
+        patience = Patience(timeout_s, lambda failure: on_progress(PlatformAwaited(reason=failure.reason)))
+        transport = self._transport.patient(patience)
+        followed = Followed(transport=transport, model=model, version_id=version.id, on_progress=on_progress)
+        return follow_up(followed) if is_start else follow_down(followed)
+
+
+def _is_over(version: Version, kind: LogKind) -> bool:
+    if kind is LogKind.BUILD:
+        return version.status not in {Status.PREPARING, Status.BUILDING}
+    return is_stopped(version)

@@ -1,0 +1,34 @@
+"""This file is the command `modelway` and its subcommands."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+
+import click
+
+from modelway.commands import models, platform, publish
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(version("modelway"), package_name="modelway")
+def main() -> None:
+    """Publish a function as a REST endpoint, call it, and see what it does.
+
+    The platform's url and api_key are read from the file that MODELWAY_CONFIG names, else from the nearest
+    .modelway/cli.toml upwards, else from cli.toml in your configuration folder.
+    """
+
+
+main.add_command(publish.publish)
+for command in (
+    models.predict,
+    models.list_,
+    models.show,
+    models.versions,
+    models.start,
+    models.stop,
+    models.logs,
+):
+    main.add_command(command)
+main.add_command(platform.status)
+main.add_command(platform.config)

@@ -1,0 +1,96 @@
+"""This file is `modelway publish`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from modelway import Client, Plan, Published
+from modelway.client import DEFAULT_TIMEOUT_S
+from modelway.commands.arguments import JsonBody, Size
+from modelway.commands.output import Output, answering, curl_line
+from modelway.commands.watching import Watch
+from modelway.errors import VersionFailed
+from modelway.records import Json, LogKind
+
+_DIRECTORY = click.Path(exists=True, file_okay=False, path_type=Path)
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@click.command()
+@click.argument("directory", metavar="DIR", type=_DIRECTORY)
+@click.option("--name", required=True, help="The model API; a new version is added to it if it exists.")
+@click.option("--file", required=True, help="The script, relative to DIR.")
+@click.option("--function", required=True, metavar="F", help="The function in the script to call.")
+@click.option("--requirements", type=_FILE, help="Packages it needs; by default those it has.")
+@click.option("--instances", type=click.IntRange(1, 32), help="How many run side by side.")
+@click.option("--memory", type=Size(), help="Memory of an instance, such as 2GiB.")
+@click.option("--description", help="A few words about it.")
+@click.option("--project", help="The project's name; by default the directory's.")
+@click.option("--example", type=JsonBody(), metavar="BODY", help="The body in the curl line: JSON, @FILE or -.")
+@click.option(
+    "--timeout",
+    "timeout_s",
+    type=click.FloatRange(min=0, min_open=True),
+    default=DEFAULT_TIMEOUT_S,
+    show_default=True,
+    help="Seconds until waiting ends.",
+)
+@answering
+def publish(
+    output: Output,
+    /,
+    directory: Path,
+    requirements: Path | None,
+    example: bytes | None,
+    timeout_s: float,
+    memory: int | None,
+    **details: Json,
+) -> None:
+    """Publish a function of the project in DIR, and wait until it can be called.
+
+    What happens is shown on stderr; the endpoint and a curl line are printed at the end.
+    """
+    plan = Plan(directory=directory, requirements=_text_of(requirements), memory_bytes=memory, **details)
+    watch = Watch()
+    with Client.from_configuration() as client:
+        try:
+            published = client.publish(plan, timeout_s=timeout_s, on_progress=watch.tell)
+        except VersionFailed as error:
+            show_tail(output, error, has_told_build=watch.has_told_build)
+            raise
+    _answer(output, published, example)
+
+
+def show_tail(output: Output, error: VersionFailed, *, has_told_build: bool = False) -> None:
+    """The end of the log that says more, unless it was just shown."""
+    if not error.log_tail or (error.log_kind == LogKind.BUILD and has_told_build):
+        return
+    output.note(f"The end of the {error.log_kind} log:")
+    for line in error.log_tail:
+        output.note(f"  | {line}", dim=True)
+
+
+def _answer(output: Output, published: Published, example: bytes | None) -> None:
+    body = {} if example is None else {"body": example.decode()}
+    curl = curl_line(published.endpoint, published.token, **body)
+    value = {
+        "id": published.model.id,
+        "name": published.model.name,
+        "version": published.version.number,
+        "version_id": published.version.id,
+        "status": published.version.status,
+        "endpoint": published.endpoint,
+        "curl": curl,
+    }
+    output.answer(value, f"{published.endpoint}\n{curl}")
+
+
+def _text_of(requirements: Path | None) -> str | None:
+    if requirements is None:
+        return None
+    try:
+        return requirements.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise click.BadParameter(f"{requirements} cannot be read as text.", param_hint="--requirements") from error

@@ -1,0 +1,35 @@
+"""This file is calling a model API."""
+
+from __future__ import annotations
+
+import json
+
+import httpx
+
+from modelway.errors import PredictionFailed
+from modelway.following import endpoint_of
+from modelway.models import default_token
+from modelway.records import Json, Model, Prediction
+from modelway.transport import Transport, json_of, said_in, understand
+
+_BEYOND_REQUEST_TIMEOUT_S = 15.0
+
+
+def predict(transport: Transport, model: Model, body: bytes | Json) -> Prediction:
+    """The answer to one call. `body` is all of the request: bytes as they are, or a value to write as JSON.
+
+    Called once, never again: the function may have effects. Raises PredictionFailed on any answer but 2xx.
+    """
+    token = default_token(transport, model)
+    response = transport.send(
+        "POST",
+        endpoint_of(transport, model),
+        content=body if isinstance(body, bytes) else json.dumps(body).encode(),
+        headers={"Content-Type": "application/json"},
+        auth=None if token is None else httpx.BasicAuth(token, token),
+        # The platform ends a call that is too long; the client only outlasts it.
+        timeout=httpx.Timeout(model.request_timeout_s + _BEYOND_REQUEST_TIMEOUT_S, connect=5.0),
+    )
+    if not response.is_success:
+        raise PredictionFailed(response.status_code, said_in(response), json_of(response))
+    return understand(Prediction.read, json_of(response))
