@@ -46,7 +46,11 @@ class BusObserved:
     def seen(self, version: Version) -> Seen:
         placement = self.placements().get(version.id)
         is_fresh = placement is None or self._beats("deployer")
-        return observation.seen(version, placement, self.health(), is_fresh=is_fresh)
+        return observation.seen(version, placement, self.health(), self._live_routers(), is_fresh=is_fresh)
+
+    def _live_routers(self) -> list[RouterReport]:
+        live = {beat.service_id for beat in self._heartbeats.entries.values() if beat.service == "router"}
+        return [report for report in self._routers.entries.values() if report.router_id in live]
 
     def services(self) -> Sequence[ServiceSeen]:
         beats = sorted(self._heartbeats.entries.values(), key=lambda beat: (beat.service, beat.service_id))

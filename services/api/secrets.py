@@ -1,4 +1,4 @@
-"""This file is the vault: access tokens are stored encrypted, and opened only to be shown to someone who may see them."""
+"""This file is the vault: access tokens are stored encrypted and opened only to be shown."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class TokenVault:
 
     @classmethod
     def from_text(cls, text: Secret) -> TokenVault:
-        """The vault of a key file: one Fernet key a line, the newest first. Raises `ConfigError`, never with a key in it."""
+        """The vault of a key file: one Fernet key a line, the newest first. Raises `ConfigError`, without a key."""
         lines = [line.strip() for line in text.reveal().splitlines()]
         keys: list[Fernet] = []
         for number, line in enumerate(lines, start=1):

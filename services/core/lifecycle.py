@@ -65,7 +65,8 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
     deployment: DeploymentPhase = DeploymentPhase.NONE
     generation: int = 0  # of its instances; grows with every order to run
     ordered_at: int = 0  # the model's revision of the newest order to run; the later order wins a label
-    unrouted_at: int = 0  # the model's revision at which it last lost a label; 0: never had one
+    routed_at: int = 0  # the model's revision at which it last got a label; 0: never had one
+    unrouted_at: int = 0  # the model's revision at which it last lost a label; 0: never did
     reason: str = ""  # why it failed or stalled, one sentence
 
     @property
@@ -158,8 +159,10 @@ def evolve_version(version: Version, event: Event, revision: int) -> Version:
     return version if move is None else move(version, event, revision)
 
 
-def unroute(version: Version, event: LabelMoved, revision: int) -> Version:
-    """`version` with the mark that routers have to pass before it may be drained, when it is the one losing a label."""
+def relabel(version: Version, event: LabelMoved, revision: int) -> Version:
+    """`version` with the mark that routers have to pass before it has traffic, or before it may be drained."""
+    if event.version_id == version.id:
+        return replace(version, routed_at=revision)
     return replace(version, unrouted_at=revision) if event.previous == version.id else version
 
 
@@ -182,6 +185,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
 
     ready: int = 0
     is_reported: bool = True
+    route_in_effect: int | None = None  # the revision of its model's route that every live router has passed
 
 
 class Shown(msgspec.Struct, frozen=True, kw_only=True):
@@ -208,7 +212,7 @@ def shown(version: Version, seen: Seen, *, wanted_instances: int) -> Shown:
     """The status of `version` and whether it still moves. "Stopping" is `Stopped` and pending.
 
     A version that was ready is `Unreachable` while nothing of it is, or while nobody reports on it; it is `Running` and
-    pending while some of its instances are missing.
+    pending while some of its instances are missing, or while a live router does not yet send calls to it.
     """
     if not version.is_built:
         return _BUILD_SHOWN[version.build]
@@ -216,4 +220,5 @@ def shown(version: Version, seen: Seen, *, wanted_instances: int) -> Shown:
         return _DEPLOYMENT_SHOWN[version.deployment]
     if seen.ready == 0 or not seen.is_reported:
         return Shown(status=Status.UNREACHABLE, is_pending=True)
-    return Shown(status=Status.RUNNING, is_pending=seen.ready < wanted_instances)
+    is_routed = seen.route_in_effect is None or seen.route_in_effect >= version.routed_at
+    return Shown(status=Status.RUNNING, is_pending=seen.ready < wanted_instances or not is_routed)

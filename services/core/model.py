@@ -21,7 +21,7 @@ from services.core.events import (
     VersionPublished,
 )
 from services.core.ids import AggregateId, VersionId
-from services.core.lifecycle import Version, evolve_version, unroute
+from services.core.lifecycle import Version, evolve_version, relabel
 from services.core.settings import Settings
 
 LATEST = "latest"
@@ -65,6 +65,13 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
             if version.id == version_id:
                 return version
         raise NotFound(f"model {self.name!r} has no version {version_id}")
+
+    @property
+    def active(self) -> Version | None:
+        """The version that `latest` points to, else the last one it pointed to, else the newest."""
+        if LATEST in self.labels:
+            return self.version(self.labels[LATEST])
+        return max(self.versions, key=lambda version: (version.routed_at, version.number), default=None)
 
     def token(self, token_id: str) -> AccessToken:
         """The live access token with this id; `NotFound` if it never was or is revoked."""
@@ -141,7 +148,7 @@ def _new_version(event: VersionPublished, entry: Entry) -> Version:
 def _move_label(model: Model, event: LabelMoved, revision: int) -> Model:
     others = {label: version for label, version in model.labels.items() if label != event.label}
     labels = others if event.version_id is None else {**others, event.label: event.version_id}
-    versions = tuple(unroute(version, event, revision) for version in model.versions)
+    versions = tuple(relabel(version, event, revision) for version in model.versions)
     return replace(model, labels=labels, versions=versions)
 
 

@@ -83,7 +83,8 @@ def check_variables(
             raise Invalid(f"{field}: {key} occurs twice", field=field)
         if "\0" in value or len(value.encode()) > MAX_VARIABLE_BYTES:
             raise Invalid(
-                f"{field}: the value of {key} must have at most {MAX_VARIABLE_BYTES} bytes and no NUL in it", field=field
+                f"{field}: the value of {key} must have at most {MAX_VARIABLE_BYTES} bytes and no NUL in it",
+                field=field,
             )
         seen.add(key)
     if sum(len(key) + len(value.encode()) for key, value in checked) > MAX_VARIABLES_BYTES:
@@ -113,7 +114,8 @@ def _plain(name: str, field: str) -> str:
 def _printable(name: str, field: str) -> str:
     if not 1 <= len(name) <= MAX_NAME or not name.isprintable() or name != name.strip():
         raise Invalid(
-            f"{field} must be 1 to {MAX_NAME} printable characters without a space at either end, got {shortened(name)}",
+            f"{field} must be 1 to {MAX_NAME} printable characters without a space at either end, "
+            f"got {shortened(name)}",
             field=field,
         )
     return name

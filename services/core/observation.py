@@ -6,13 +6,13 @@ generation says nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from services.core.commands import ModelCommand, RecordFailed, RecordReady, RecordStalled, RecordStopped
 from services.core.ids import InstanceId, VersionId
 from services.core.lifecycle import DeploymentPhase, Seen, Version
 from services.core.model import Model
-from services.core.records import Health, InstancePhase, Placement, PlacementPhase
+from services.core.records import Health, InstancePhase, Placement, PlacementPhase, RouterReport
 
 _SERVING = (InstancePhase.STARTING, InstancePhase.RUNNING)
 
@@ -29,12 +29,20 @@ def ready_instances(placement: Placement, health: Mapping[InstanceId, Health]) -
 
 
 def seen(
-    version: Version, placement: Placement | None, health: Mapping[InstanceId, Health], *, is_fresh: bool
+    version: Version,
+    placement: Placement | None,
+    health: Mapping[InstanceId, Health],
+    live_routers: Iterable[RouterReport],
+    *,
+    is_fresh: bool,
 ) -> Seen:
     """What is observed of `version`; `is_fresh` is False while its deployer's heartbeat is missing."""
     if placement is None or placement.generation != version.generation:
         return Seen(is_reported=is_fresh)
-    return Seen(ready=ready_instances(placement, health), is_reported=is_fresh)
+    in_effect = (report.routes.get(placement.model_id, 0) for report in live_routers)
+    return Seen(
+        ready=ready_instances(placement, health), is_reported=is_fresh, route_in_effect=min(in_effect, default=None)
+    )
 
 
 def conclude(

@@ -9,8 +9,7 @@ MAX_NAME_BYTES = 255
 
 
 def path_fault(path: str) -> str | None:
-    """What is wrong with `path` as the path of a project's file, as the end of a sentence; None when nothing
-    is.
+    """What is wrong with `path` as the path of a project's file, as the end of a sentence; None when nothing is.
 
     >>> path_fault("src/model.py")
     >>> path_fault("../model.py")

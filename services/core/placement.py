@@ -11,6 +11,7 @@ from datetime import timedelta
 import msgspec
 from msgspec.structs import replace
 
+from services.core.delivery import backoff_s
 from services.core.draining import Drain, advance, held_reason
 from services.core.ids import InstanceId
 from services.core.progress import Condemned, Progress, Wanted, World, generation_of, notice, renew
@@ -58,13 +59,13 @@ def decide(wanted: Wanted, progress: Progress, world: World) -> Decision:
     return Decision(progress=look.progress, actions=tuple(look.actions), said=tuple(look.said))
 
 
-def restart_delay_s(streak: int, *, base_s: float = 0.25, cap_s: float = 60.0) -> float:
-    """Seconds between the last of `streak` early exits in a row and the next start: doubles each time, up to `cap_s`.
+def restart_delay_s(streak: int) -> float:
+    """Seconds between the last of `streak` early exits in a row and the next start: doubles each time, up to a minute.
 
     >>> [restart_delay_s(n) for n in (0, 1, 2, 5, 40)]
     [0.0, 0.25, 0.5, 4.0, 60.0]
     """
-    return 0.0 if streak == 0 else min(cap_s, base_s * 2.0 ** min(streak - 1, 30))
+    return 0.0 if streak == 0 else backoff_s(streak, base_s=0.25, cap_s=60.0)
 
 
 class _Look:

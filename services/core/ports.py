@@ -83,3 +83,6 @@ class InstanceOutput(Protocol):
 
     async def accept(self, instance_id: InstanceId, cursor: str) -> None:
         """Everything up to `cursor` is safe elsewhere: it may be dropped here. Unknown instance: nothing."""
+
+    def forget(self, instance_id: InstanceId) -> None:
+        """Nobody will ask for this instance again."""

@@ -130,6 +130,10 @@ def note_trouble(progress: Progress, reason: str, now: datetime) -> Progress:
     return replace(progress, trouble=reason, streak=progress.streak + 1, last_exit_at=now)
 
 
+def clear_trouble(progress: Progress) -> Progress:
+    return replace(progress, trouble="")
+
+
 def renew(progress: Progress, wanted: Wanted, now: datetime) -> Progress:
     """A new generation begins with clean counts; what runs of the old one is kept until it is replaced."""
     placement = replace(progress.placement, desired_revision=wanted.desired_revision)
@@ -168,9 +172,7 @@ def notice(progress: Progress, world: World) -> tuple[Progress, list[str]]:
     ), said
 
 
-def _look_at(
-    seen: Observed, before: Instance | None, progress: Progress, world: World, said: list[str]
-) -> Instance:
+def _look_at(seen: Observed, before: Instance | None, progress: Progress, world: World, said: list[str]) -> Instance:
     phase, reason = InstancePhase.STARTING if before is None else before.phase, ""
     if not seen.is_alive:
         condemned = progress.condemned.get(seen.instance_id)

@@ -36,7 +36,7 @@ class SnapshotLimits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def manifest(files: Sequence[FileEntry], limits: SnapshotLimits) -> Manifest:
-    """The manifest of `files`: sorted by path, modes reduced to 0o644 or 0o755, so that equal files are equal manifests.
+    """The manifest of `files`, sorted, with modes 0o644 or 0o755 only, so that equal files are equal manifests.
 
     Raises `Invalid` or `TooLarge` with one sentence about the first file that does not fit.
     """
@@ -108,9 +108,8 @@ def _check_together(files: Sequence[FileEntry]) -> None:
         if (other := seen.get(key)) == entry.path:
             raise Invalid(f"the path {shortened(entry.path)} occurs twice", field="files")
         if other is not None:
-            raise Invalid(
-                f"the paths {shortened(other)} and {shortened(entry.path)} differ only in case or in how an accent is written", field="files"
-            )
+            both = f"{shortened(other)} and {shortened(entry.path)}"
+            raise Invalid(f"the paths {both} differ only in case or in how an accent is written", field="files")
         seen[key] = entry.path
         if sizes.setdefault(entry.digest, entry.size_bytes) != entry.size_bytes:
             raise Invalid(

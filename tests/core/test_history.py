@@ -57,9 +57,7 @@ class ModelLife(RuleBasedStateMachine):
             self.published += 1
             self.attempt(publish(self.published, should_deploy=should_deploy))
 
-    @rule(
-        number=VERSIONS, phase=st.sampled_from([BuildPhase.BUILDING, BuildPhase.COMPLETE, BuildPhase.FAILED])
-    )
+    @rule(number=VERSIONS, phase=st.sampled_from([BuildPhase.BUILDING, BuildPhase.COMPLETE, BuildPhase.FAILED]))
     def a_builder_reports(self, number: int, phase: BuildPhase) -> None:
         if self.published:
             self.attempt(built(self.known(number), phase))

@@ -39,8 +39,7 @@ ONE_OF_EACH: list[events.Event] = [
     events.VersionStopped(version_id=ID, generation=1),
 ]
 STATES = [
-    replace(VERSION, build=build, deployment=deployment)
-    for build, deployment in product(BuildPhase, DeploymentPhase)
+    replace(VERSION, build=build, deployment=deployment) for build, deployment in product(BuildPhase, DeploymentPhase)
 ]
 
 
@@ -92,6 +91,12 @@ def test_the_status_follows_from_what_is_decided_and_what_is_seen(
     version = replace(VERSION, build=build, deployment=deployment)
     status = shown(version, Seen(ready=ready), wanted_instances=2)
     assert (status.status, status.is_pending) == expected
+
+
+def test_a_version_is_pending_until_every_live_router_sends_calls_to_it() -> None:
+    version = replace(VERSION, deployment=DeploymentPhase.READY, routed_at=7)
+    pending = [shown(version, Seen(ready=2, route_in_effect=at), wanted_instances=2).is_pending for at in (6, 7, None)]
+    assert pending == [True, False, False]
 
 
 def test_a_running_version_whose_deployer_is_silent_is_unreachable() -> None:

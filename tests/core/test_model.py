@@ -125,7 +125,7 @@ def test_a_stalled_version_still_takes_over_when_it_recovers_and_its_reason_goes
 
 def test_starting_a_version_whose_build_failed_is_refused_with_the_reason() -> None:
     history = History().do(publish(1), built(1, BuildPhase.FAILED))
-    with pytest.raises(Refused, match="build failed: file 'predict.py' is not in the project"):
+    with pytest.raises(Refused, match=r"build failed: file 'predict.py' is not in the project"):
         history.do(StartVersion(version_id=version_id(1)))
 
 
@@ -154,9 +154,7 @@ def test_two_tokens_of_one_name_are_refused() -> None:
 
 
 def test_instances_can_be_changed_within_bounds() -> None:
-    described = DescribeModel(
-        name="iris", description="", environment_id=create().environment_id, instances=4
-    )
+    described = DescribeModel(name="iris", description="", environment_id=create().environment_id, instances=4)
     assert History().do(described).state.settings.instances == 4
     with pytest.raises(Invalid, match="instances must be between 1 and 32, got 33"):
         History(create(settings=Settings(instances=33)))

@@ -35,9 +35,7 @@ def test_instances_of_another_generation_say_nothing() -> None:
 def test_giving_up_and_stalling_are_recorded_with_their_reasons() -> None:
     model = starting().state
     failed = {ONE: placement(phase=PlacementPhase.FAILED, reason="it exits at import")}
-    assert conclude(model, failed, {}) == (
-        RecordFailed(version_id=ONE, generation=1, reason="it exits at import"),
-    )
+    assert conclude(model, failed, {}) == (RecordFailed(version_id=ONE, generation=1, reason="it exits at import"),)
     stalled = {ONE: placement(phase=PlacementPhase.STALLED, reason="not ready after 300 s")}
     assert conclude(model, stalled, {}) == (
         RecordStalled(version_id=ONE, generation=1, reason="not ready after 300 s"),
@@ -55,4 +53,4 @@ def test_a_stopping_version_is_stopped_when_its_deployer_says_so_not_when_its_in
 def test_a_running_version_needs_no_record_when_an_instance_is_lost() -> None:
     model = starting(1).do(ready(1)).state
     assert conclude(model, {ONE: placement(phase=PlacementPhase.STARTING)}, {}) == ()
-    assert seen(model.version(ONE), placement(), {}, is_fresh=True).ready == 0
+    assert seen(model.version(ONE), placement(), {}, [], is_fresh=True).ready == 0

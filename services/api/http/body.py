@@ -111,14 +111,14 @@ def in_words(complaint: str) -> tuple[str | None, str]:
 
 
 def _must_be(expected: re.Match[str]) -> str:
+    kinds = expected["kinds"].split(" | ")
     if expected["sign"] is not None:
-        unit = " characters or items" if expected["length"] else ""
-        return f"must be {_BOUND[expected['sign']]} {expected['bound']}{unit}" if not unit else (
-            f"must have {_BOUND[expected['sign']]} {expected['bound']}{unit}"
-        )
-    kinds = " or ".join(_KINDS.get(kind, kind) for kind in expected["kinds"].split(" | "))
+        bound = f"{_BOUND[expected['sign']]} {expected['bound']}"
+        unit = "characters" if kinds == ["str"] else "items"
+        return f"must have {bound} {unit}" if expected["length"] else f"must be {bound}"
     got = expected["got"]
-    return f"must be {kinds}" + (f", got {_KINDS.get(got, got)}" if got else "")
+    found = "" if got is None else f", got {_KINDS.get(got, got)}"
+    return f"must be {' or '.join(_KINDS.get(kind, kind) for kind in kinds)}{found}"
 
 
 def whole_number(request: web.Request, name: str, *, default: int, low: int, high: int) -> int:
@@ -132,10 +132,10 @@ def whole_number(request: web.Request, name: str, *, default: int, low: int, hig
     return int(text)
 
 
-def plain_text(request: web.Request, name: str, *, at_most: int = 200) -> str | None:
+def plain_text(request: web.Request, name: str, *, at_most: int = 250) -> str | None:
     """The query parameter `name`; None when it is missing or empty."""
     text = request.query.get(name, "")
-    if len(text) > at_most or not (text.isprintable()):
+    if len(text) > at_most or not text.isprintable():
         raise Invalid(f"{name} must be at most {at_most} printable characters", field=name)
     return text or None
 

@@ -1,4 +1,4 @@
-"""This file is the edge of the HTTP layer: a request id on every answer, and every error as a status with a sentence."""
+"""This file is the edge of the HTTP layer: a request id on every answer, and every error as a status and a sentence."""
 
 from __future__ import annotations
 
@@ -31,9 +31,7 @@ async def identify(request: web.Request, handler: Handler) -> web.StreamResponse
     given = request.headers.get(REQUEST_ID_HEADER, "")
     request_id = given if _ID.fullmatch(given) else "".join(secrets.choice(_ID_LETTERS) for _ in range(16))
     request[REQUEST_ID] = request_id
-    with structlog.contextvars.bound_contextvars(
-        request_id=request_id, method=request.method, path=request.path
-    ):
+    with structlog.contextvars.bound_contextvars(request_id=request_id, method=request.method, path=request.path):
         response = await handler(request)
         write = log.debug if request.method in _READS and response.status < 500 else log.info
         write("request_answered", status=response.status)
@@ -71,9 +69,7 @@ def _known(request: web.Request, error: ModelwayError) -> web.Response:
     return fault(request, error.status, error.reason, headers=headers)
 
 
-def fault(
-    request: web.Request, status: int, reason: str, *, headers: Mapping[str, str] | None = None
-) -> web.Response:
+def fault(request: web.Request, status: int, reason: str, *, headers: Mapping[str, str] | None = None) -> web.Response:
     """An error in the shape that its status has on the wire."""
     if status in _LISTED:
         return answer({"requestId": request[REQUEST_ID], "errors": [reason]}, status=status, headers=headers)

@@ -23,14 +23,14 @@ class Intent(msgspec.Struct, frozen=True):
     """
 
     seed: str
-    is_repeatable: bool
+    prefix: str = ""  # what ids begin with: the time, when they are new, so that they sort by age
 
     def command_id(self, step: str) -> CommandId:
         return CommandId(self._derived(step))
 
     def new_id(self, what: str) -> str:
-        """24 hex characters for `what`, the same for the same intent."""
-        return self._derived(f"id {what}") if self.is_repeatable else new_object_id()
+        """24 hex characters for `what`, the same every time it is asked of the same intent."""
+        return (self.prefix + self._derived(f"id {what}"))[:24]
 
     def _derived(self, what: str) -> str:
         return hashlib.sha256(f"{self.seed}\n{what}".encode()).hexdigest()[:24]
@@ -40,7 +40,8 @@ def intent(request: web.Request) -> Intent:
     """What the request is, once or again. Raises `Invalid` for a key that is too long or not plain."""
     key = request.headers.get("Idempotency-Key")
     if key is None:
-        return Intent(new_object_id(), is_repeatable=False)
+        seed = new_object_id()
+        return Intent(seed, prefix=seed[:8])
     if not 1 <= len(key) <= _MAX_KEY or not key.isascii() or not key.isprintable():
         raise Invalid(f"Idempotency-Key must be 1 to {_MAX_KEY} printable ASCII characters", field="Idempotency-Key")
-    return Intent("\n".join((request[CALLER].id, request.method, request.path, key)), is_repeatable=True)
+    return Intent("\n".join((request[CALLER].id, request.method, request.path, key)))

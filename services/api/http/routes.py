@@ -29,6 +29,4 @@ def answer(
 ) -> web.Response:
     """`value` as JSON. `at` is the Location of what was made, or will be."""
     named = {**(headers or {}), **({} if at is None else {"Location": at})}
-    return web.Response(
-        body=msgspec.json.encode(value), status=status, headers=named, content_type="application/json"
-    )
+    return web.Response(body=msgspec.json.encode(value), status=status, headers=named, content_type="application/json")

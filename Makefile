@@ -1,0 +1,65 @@
+# Everything a person types. `make help` lists it.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+DISTRIBUTIONS := client harness/python
+TYPED := services $(wildcard tests client/src client/tests harness/python/src harness/python/tests)
+
+.PHONY: help setup up down status test check fmt lock clean
+
+help: ## lists these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+
+setup: $(READY) ## creates .venv and installs what requirements.lock names; quick when nothing changed
+	@:
+
+up: $(READY) ## starts the platform on this machine, publishes examples/iris and calls it
+	@$(BIN)/python -m services.embedded up
+
+down: $(READY) ## stops everything that `make up` started; what should run is remembered
+	@$(BIN)/python -m services.embedded down
+
+status: $(READY) ## shows the processes of the platform
+	@$(BIN)/python -m services.embedded status
+
+test: $(READY) ## runs every test that can run on this machine, fast ones first
+	@$(BIN)/python -m pytest
+
+check: $(READY) ## ruff, format, strict types, import contracts
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy $(TYPED)
+	@$(BIN)/lint-imports
+
+fmt: $(READY) ## formats the code and sorts its imports
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+lock: $(READY) ## writes requirements.lock anew from pyproject.toml, with the newest versions that fit
+	@$(BIN)/uv pip compile pyproject.toml $(DISTRIBUTIONS:%=%/pyproject.toml) --universal --python-version 3.11 \
+	    --all-extras --generate-hashes --no-annotate --upgrade --quiet \
+	    --custom-compile-command "make lock" --output-file requirements.lock
+
+clean: ## removes .venv and what tools left behind; the platform's state in .modelway stays
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
+
+# A set-up that was interrupted leaves .installing behind and is begun again from an empty environment.
+$(READY): requirements.lock pyproject.toml $(DISTRIBUTIONS:%=%/pyproject.toml)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	    echo 'Modelway needs Python 3.11 or newer, and "$(PYTHON)" is not: name one, as in: make setup PYTHON=python3.12' >&2; \
+	    exit 1; }
+	@if [ -e .venv/.installing ] || ! $(BIN)/python -m pip --version >/dev/null 2>&1; then \
+	    echo "Creating .venv"; $(PYTHON) -m venv --clear .venv || { \
+	    echo 'The virtual environment could not be created; on Debian and Ubuntu: apt install python3-venv' >&2; \
+	    exit 1; }; fi
+	@touch .venv/.installing
+	@echo "Installing what requirements.lock names"
+	@awk '/^uv==/ {p=1} p {print} p && !/\\$$/ {exit}' requirements.lock > .venv/uv.lock
+	@$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --no-deps --require-hashes -r .venv/uv.lock
+	@VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/uv pip install --quiet --require-hashes -r requirements.lock
+	@VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/uv pip install --quiet --no-deps --editable . $(DISTRIBUTIONS:%=--editable ./%)
+	@rm .venv/.installing
+	@touch $@

@@ -1,0 +1,86 @@
+"""This file puts the HTTP layer together: every resource with its ports, every route behind its permission."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from aiohttp import web
+
+from services.api.http.audit import Audit
+from services.api.http.callers import LOOPBACK, Gate, Network
+from services.api.http.environments import Environments
+from services.api.http.faults import explain, identify
+from services.api.http.logs import Logs
+from services.api.http.models import Models
+from services.api.http.platform import Platform
+from services.api.http.projects import Projects
+from services.api.http.publish import Publisher
+from services.api.http.routes import Route
+from services.api.http.snapshots import Snapshots
+from services.api.http.tokens import Tokens
+from services.api.http.versions import Versions
+from services.api.ports import Ledger, Observed, Store
+from services.api.secrets import TokenVault
+from services.core.snapshot import SnapshotLimits
+from services.kit.blobs import Blobs
+from services.kit.process import Stop
+
+_SHUTDOWN_S = 5.0  # for requests that are being answered when the process has to end
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deps:
+    """What the handlers need. `proxies` are the peers whose X-Forwarded-For is believed: our own HAProxy."""
+
+    store: Store
+    ledger: Ledger
+    observed: Observed
+    blobs: Blobs
+    vault: TokenVault
+    public_url: str  # where people and programs reach the platform, as in http://127.0.0.1:8080
+    version: str = field(default_factory=lambda: importlib.metadata.version("modelway-platform"))
+    limits: SnapshotLimits = field(default_factory=SnapshotLimits)
+    proxies: Sequence[Network] = LOOPBACK
+
+
+def create_app(deps: Deps) -> web.Application:
+    """The management API. Bodies are read by `body.read` and `body.chunks`, which carry their own limits."""
+    gate = Gate(deps.store, proxies=deps.proxies)
+    app = web.Application(middlewares=[identify, explain])
+    for route in routes(deps):
+        handler = route.handler if route.action is None else gate.guard(route.handler, route.action)
+        app.router.add_route(route.method, route.path, handler)
+        if route.method == "GET":
+            app.router.add_route("HEAD", route.path, handler)
+    return app
+
+
+def routes(deps: Deps) -> list[Route]:
+    """Every route of the API. One without an action is open to everyone."""
+    store, ledger, observed = deps.store, deps.ledger, deps.observed
+    publisher = Publisher(store, ledger, deps.vault)
+    resources = (
+        Platform(store, observed, version=deps.version),
+        Projects(store, ledger),
+        Snapshots(store, ledger, deps.blobs, deps.limits),
+        Environments(store, ledger),
+        Models(store, ledger, observed, publisher, public_url=deps.public_url),
+        Versions(store, ledger, observed, publisher),
+        Logs(store, observed),
+        Tokens(store, ledger, deps.vault),
+        Audit(store),
+    )
+    return [route for resource in resources for route in resource.routes()]
+
+
+async def serve(deps: Deps, stop: Stop, *, host: str, port: int) -> None:
+    """Answer on `host`:`port` until `stop`; what is being answered then may end first."""
+    runner = web.AppRunner(create_app(deps), access_log=None, shutdown_timeout=_SHUTDOWN_S)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port).start()
+        await stop.wait()
+    finally:
+        await runner.cleanup()

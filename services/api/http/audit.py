@@ -1,0 +1,27 @@
+"""This file answers with the history: who changed what, when, and from where."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from services.api.http import views
+from services.api.http.body import plain_text, whole_number
+from services.api.http.routes import API, Route, answer
+from services.api.ports import Store
+from services.core.access import Action
+
+
+class Audit:
+    """The newest entries of the history, of one model or of everything."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def routes(self) -> list[Route]:
+        return [Route("GET", f"{API}/audit", self.index, Action.VIEW_AUDIT)]
+
+    async def index(self, request: web.Request) -> web.Response:
+        model_id = plain_text(request, "modelId")
+        limit = whole_number(request, "limit", default=100, low=1, high=1000)
+        links = await self._store.history(aggregate_id=model_id, limit=limit)
+        return answer({"items": [views.audited(link) for link in links]})

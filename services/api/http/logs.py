@@ -1,0 +1,95 @@
+"""This file answers with logs: of a build, of a deployment, and of what instances wrote."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from aiohttp import web
+
+from services.api.http import views
+from services.api.http.body import plain_text, whole_number
+from services.api.http.routes import API, Route, answer
+from services.api.ports import Observed, Store
+from services.core import subjects
+from services.core.access import Action
+from services.core.aggregates import MODEL
+from services.core.errors import Invalid
+from services.core.ids import InstanceId, is_bus_token
+from services.core.lifecycle import Version
+from services.core.model import Model
+from services.core.subjects import LogKind
+
+VERSION_AT = API + "/modelApis/{model}/versions/{version}"
+
+MAX_LINES = 10_000
+_READ_LINES = 100_000  # to choose from: the port gives the newest
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SAME_INSTANT = timedelta(milliseconds=1)
+_FARTHEST_NANO = 253_402_300_799 * 10**9  # the year 9999
+
+
+class Logs:
+    """The logs of one version."""
+
+    def __init__(self, store: Store, observed: Observed) -> None:
+        self._store = store
+        self._observed = observed
+
+    def routes(self) -> list[Route]:
+        return [
+            Route("GET", VERSION_AT + "/buildLogs", self.of_build, Action.VIEW),
+            Route("GET", VERSION_AT + "/deploymentLogs", self.of_deployment, Action.VIEW),
+            Route("GET", VERSION_AT + "/instanceLogs", self.of_instances, Action.VIEW),
+        ]
+
+    async def of_build(self, request: web.Request) -> web.Response:
+        model, version = await self._version(request)
+        return await self._answer(request, model, version, subjects.log(LogKind.BUILD, model.id, version.id), {})
+
+    async def of_deployment(self, request: web.Request) -> web.Response:
+        model, version = await self._version(request)
+        subject = subjects.log(LogKind.DEPLOYMENT, model.id, version.id)
+        return await self._answer(request, model, version, subject, {})
+
+    async def of_instances(self, request: web.Request) -> web.Response:
+        """Of one instance, named by `podName`, or of all of them."""
+        model, version = await self._version(request)
+        instance = plain_text(request, "podName")
+        if instance is None:
+            subject, tags = subjects.log(LogKind.INSTANCE, model.id, version.id) + ".>", {}
+        elif is_bus_token(instance):
+            subject = subjects.log(LogKind.INSTANCE, model.id, version.id, InstanceId(instance))
+            tags = {"podName": instance}
+        else:
+            raise Invalid("podName must be the id of an instance", field="podName")
+        return await self._answer(request, model, version, subject, tags)
+
+    async def _version(self, request: web.Request) -> tuple[Model, Version]:
+        model = await self._store.load(MODEL, request.match_info["model"])
+        return model, model.version(request.match_info["version"])
+
+    async def _answer(
+        self, request: web.Request, model: Model, version: Version, subject: str, tags: dict[str, str]
+    ) -> web.Response:
+        logs = await self._lines(request, subject, tags)
+        status = views.status(model, version, self._observed.seen(version)).status
+        body = {"logs": logs, "modelId": model.id, "modelVersionId": version.id, "status": status}
+        return answer(body)
+
+    async def _lines(self, request: web.Request, subject: str, tags: dict[str, str]) -> list[views.View]:
+        """Lines after `sinceTimeNano`, oldest first: the first `maxResults` of them, or of the last `tail`.
+
+        Never more than `MAX_LINES`: who wants all asks again from the last line's `timeNano`.
+        """
+        since = whole_number(request, "sinceTimeNano", default=0, low=0, high=_FARTHEST_NANO)
+        tail = whole_number(request, "tail", default=0, low=0, high=MAX_LINES)
+        first = whole_number(request, "maxResults", default=MAX_LINES, low=1, high=MAX_LINES)
+        found = await self._observed.read_log(subject, since=_read_from(since), limit=_READ_LINES)
+        ordered = sorted(found, key=lambda line: line.at)  # instances write side by side
+        logs = [view for view in views.log_lines(ordered, tags) if view["timeNano"] > since]
+        return logs[-tail:][:first]
+
+
+def _read_from(since_nano: int) -> datetime | None:
+    """Some time before: the nanoseconds of lines of one instant count from the first of them."""
+    return _EPOCH + timedelta(microseconds=since_nano // 1000) - _SAME_INSTANT if since_nano else None

@@ -1,0 +1,68 @@
+"""This file answers for the platform itself: its version, whether it lives, and how its parts are."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from services.api.http import views
+from services.api.http.routes import API, Route, answer
+from services.api.ports import Observed, Store
+from services.core.access import Action
+from services.core.errors import Unavailable
+
+CONTRACT_VERSION = "5.11.0"  # what existing clients gate their features on
+
+_OK = "ok"
+
+
+class Platform:
+    """What anyone may ask, and the state of the services for those who run them."""
+
+    def __init__(self, store: Store, observed: Observed, *, version: str) -> None:
+        self._store = store
+        self._observed = observed
+        self._version = version
+
+    def routes(self) -> list[Route]:
+        return [
+            Route("GET", "/version", self.version, None),
+            Route("GET", "/livez", self.live, None),
+            Route("GET", "/readyz", self.ready, None),
+            Route("GET", f"{API}/platform", self.state, Action.VIEW_PLATFORM),
+        ]
+
+    async def version(self, _request: web.Request) -> web.Response:
+        return answer({"version": CONTRACT_VERSION, "modelway": self._version})
+
+    async def live(self, _request: web.Request) -> web.Response:
+        return answer({"status": _OK})
+
+    async def ready(self, _request: web.Request) -> web.Response:
+        """503 while the database does not answer. Without the bus all goes on but the effects."""
+        database = await self._database()
+        is_ready = database == _OK
+        body = {"status": _OK if is_ready else "failing", "database": database, "bus": self._bus()}
+        return answer(body, status=200 if is_ready else 503, headers={} if is_ready else {"Retry-After": "1"})
+
+    async def state(self, _request: web.Request) -> web.Response:
+        services = self._observed.services()
+        rejected = self._observed.rejected_configurations()
+        routers = {seen.service_id for seen in services if seen.service == "router"} | set(rejected)
+        return answer(
+            {
+                "services": [views.service(seen) for seen in services],
+                "database": await self._database(),
+                "bus": self._bus(),
+                "routers": [{"id": router, "rejected": rejected.get(router, "")} for router in sorted(routers)],
+            }
+        )
+
+    async def _database(self) -> str:
+        try:
+            await self._store.ping()
+        except Unavailable as error:
+            return error.reason
+        return _OK
+
+    def _bus(self) -> str:
+        return _OK if self._observed.is_bus_connected else "the bus does not answer"

@@ -1,0 +1,249 @@
+"""This file publishes: it turns what a person asks for into the commands that make a model and its versions."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Annotated
+
+import msgspec
+
+from services.api.http.body import Body
+from services.api.http.environments import default_environment
+from services.api.http.intent import Intent
+from services.api.http.projects import LongText
+from services.api.http.tokens import NewToken
+from services.api.ports import Ledger, Store
+from services.api.secrets import TokenVault
+from services.core import names, settings, snapshot
+from services.core.aggregates import ENVIRONMENT, MODEL, PROJECT
+from services.core.commands import CreateModel, PublishVersion
+from services.core.environment import Environment
+from services.core.errors import Invalid
+from services.core.events import Actor, Source
+from services.core.ids import AggregateId, VersionId
+from services.core.lifecycle import Version
+from services.core.model import Model
+from services.core.project import Project
+from services.core.records import HealthCheck
+from services.core.settings import DEFAULT_MEMORY_BYTES, Settings
+
+Pattern = Annotated[str, msgspec.Meta(max_length=1024)]
+Patterns = Annotated[tuple[Pattern, ...], msgspec.Meta(max_length=1000)]
+Above0 = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
+
+FIRST_TOKEN = "default"  # noqa: S105  # its name: a restricted model has one from the start
+
+_ON_THE_WIRE = {
+    "instances": "replicas",
+    "memory_bytes": "memoryBytes",
+    "request_timeout_s": "requestTimeoutSeconds",
+    "start_deadline_s": "startDeadlineSeconds",
+    "health_check": "healthCheck",
+}
+
+
+class SourceBody(Body, frozen=True, kw_only=True):
+    """What is left out is as in the version before."""
+
+    type: str = "File"
+    file: str | None = None
+    function: str | None = None
+    exclude_files: Patterns | None = None
+
+
+class VersionBody(Body, frozen=True, kw_only=True):
+    project_id: str | None = None  # the model's
+    source: SourceBody = SourceBody()
+    log_http_request_response: bool = False
+    monitoring_enabled: bool = False
+    record_invocation: bool = False
+    commit_id: str | None = None  # the newest
+    description: LongText = ""
+    environment_id: str | None = None  # as in the version before, else the model's
+    should_deploy: bool = True
+
+
+class VariableBody(Body, frozen=True, kw_only=True):
+    key: str
+    value: str
+
+
+class HealthCheckBody(Body, frozen=True, kw_only=True):
+    initial_delay_seconds: Annotated[float, msgspec.Meta(ge=0, le=86_400)] = 0.0
+    period_seconds: Above0 = HealthCheck().period_s
+    timeout_seconds: Above0 = HealthCheck().timeout_s
+    failure_threshold: Annotated[int, msgspec.Meta(ge=1, le=1000)] = HealthCheck().failure_threshold
+
+
+class ModelBody(Body, frozen=True, kw_only=True):
+    name: str
+    description: LongText = ""
+    environment_id: str = ""  # the platform's default
+    environment_variables: tuple[VariableBody, ...] = ()
+    is_async: bool = False
+    strict_node_anti_affinity: bool = False
+    replicas: int = Settings().instances
+    memory_bytes: int = DEFAULT_MEMORY_BYTES
+    request_timeout_seconds: float = Settings().request_timeout_s
+    start_deadline_seconds: float = Settings().start_deadline_s
+    health_check: HealthCheckBody = HealthCheckBody()
+    is_restricted: bool = True
+    version: VersionBody
+
+
+class Publisher:
+    """Creates models and publishes versions."""
+
+    def __init__(self, store: Store, ledger: Ledger, vault: TokenVault) -> None:
+        self._store = store
+        self._ledger = ledger
+        self._vault = vault
+
+    async def create(self, body: ModelBody, once: Intent, *, by: Actor, owner_id: AggregateId) -> Model:
+        """The new model with its first version and, when it is restricted, an access token.
+
+        Three commands, each stored whole. What is wrong with the body is found before the first of them; a crash in
+        between leaves a model without a token or a version, and the same request with the same `Idempotency-Key`
+        completes it.
+        """
+        _refuse_unsupported(body)
+        if not body.version.project_id:
+            raise Invalid("version.projectId is required", field="version.projectId")
+        environment = await self._environment(body.environment_id)
+        command = CreateModel(
+            name=names.check_model_name(body.name),
+            description=body.description,
+            owner_id=owner_id,
+            project_id=AggregateId(body.version.project_id),
+            environment_id=environment.id,
+            settings=_settings(body),
+            is_restricted=body.is_restricted,
+        )
+        base = _Base(project_id=body.version.project_id, environment_id=environment.id, prefix="version.")
+        version = _command(body.version, await self._source(body.version, base), once)
+        model_id = once.new_id("model")
+        await self._ledger.execute(MODEL, model_id, command, actor=by, command_id=once.command_id("create"))
+        if body.is_restricted:
+            token = NewToken.make(once, FIRST_TOKEN)
+            await self._ledger.execute(
+                MODEL,
+                model_id,
+                token.creation,
+                actor=by,
+                command_id=once.command_id("token"),
+                secrets=token.sealed(self._vault),
+            )
+        return await self._ledger.execute(MODEL, model_id, version, actor=by, command_id=once.command_id("publish"))
+
+    async def publish(self, model: Model, body: VersionBody, once: Intent, *, by: Actor) -> tuple[Model, Version]:
+        """The model and its new version; what the body leaves out is as in the newest one."""
+        last = model.versions[-1].source if model.versions else None
+        base = _Base(
+            project_id=last.project_id if last is not None else model.project_id,
+            environment_id=last.environment_id if last is not None else model.environment_id,
+            source=last,
+        )
+        command = _command(body, await self._source(body, base), once)
+        after = await self._ledger.execute(MODEL, model.id, command, actor=by, command_id=once.command_id("publish"))
+        return after, after.version(command.version_id)
+
+    async def _source(self, body: VersionBody, base: _Base) -> Source:
+        """Everything a version is made from, as it is at this moment."""
+        if body.source.type != "File":
+            field = f"{base.prefix}source.type"
+            raise Invalid(f"{field} must be File, got {names.shortened(body.source.type)}", field=field)
+        file = body.source.file or (base.source.file if base.source is not None else "")
+        function = body.source.function or (base.source.function if base.source is not None else "")
+        inherited = base.source.exclude_files if base.source is not None else ()
+        project: Project = await self._store.load(PROJECT, body.project_id or base.project_id)
+        environment = await self._environment(body.environment_id or base.environment_id)
+        committed = project.snapshot(body.commit_id or None)
+        return Source(
+            project_id=project.id,
+            user_name=project.owner_name,
+            project_name=project.name,
+            commit_id=committed.commit_id,
+            snapshot=committed.snapshot,
+            file=snapshot.check_script(_required(file, f"{base.prefix}source.file"), field=f"{base.prefix}source.file"),
+            function=names.check_function(
+                _required(function, f"{base.prefix}source.function"), field=f"{base.prefix}source.function"
+            ),
+            exclude_files=inherited if body.source.exclude_files is None else body.source.exclude_files,
+            environment_id=environment.id,
+            environment_revision_id=environment.latest.id,
+            requirements=environment.latest.requirements,
+        )
+
+    async def _environment(self, environment_id: str) -> Environment:
+        if not environment_id:
+            return await default_environment(self._store)
+        return await self._store.load(ENVIRONMENT, environment_id)
+
+
+class _Base(msgspec.Struct, frozen=True, kw_only=True):
+    """What a version is where its body says nothing."""
+
+    project_id: str
+    environment_id: str
+    source: Source | None = None
+    prefix: str = ""  # where the version stands in the body, for sentences
+
+
+def _command(body: VersionBody, source: Source, once: Intent) -> PublishVersion:
+    return PublishVersion(
+        version_id=VersionId(once.new_id("version")),
+        source=source,
+        description=body.description,
+        logs_requests=body.log_http_request_response,
+        monitoring_enabled=body.monitoring_enabled,
+        records_invocations=body.record_invocation,
+        should_deploy=body.should_deploy,
+    )
+
+
+def _required(value: str, field: str) -> str:
+    if not value:
+        raise Invalid(f"{field} is required", field=field)
+    return value
+
+
+def _refuse_unsupported(body: ModelBody) -> None:
+    if body.is_async:
+        raise Invalid("isAsync must be false: calls are answered while the caller waits", field="isAsync")
+    if body.strict_node_anti_affinity:
+        field = "strictNodeAntiAffinity"
+        raise Invalid(f"{field} must be false: all instances run on one machine", field=field)
+
+
+def _settings(body: ModelBody) -> Settings:
+    """The settings, within their bounds."""
+    health = body.health_check
+    asked = Settings(
+        instances=body.replicas,
+        memory_bytes=body.memory_bytes,
+        request_timeout_s=body.request_timeout_seconds,
+        start_deadline_s=body.start_deadline_seconds,
+        health_check=HealthCheck(
+            initial_delay_s=health.initial_delay_seconds,
+            period_s=health.period_seconds,
+            timeout_s=health.timeout_seconds,
+            failure_threshold=health.failure_threshold,
+        ),
+        environment_variables=names.check_variables(
+            (variable.key, variable.value) for variable in body.environment_variables
+        ),
+    )
+    with wire_words():
+        return settings.check(asked)
+
+
+@contextlib.contextmanager
+def wire_words() -> Iterator[None]:
+    """Settings are refused under the names that the wire has for them."""
+    try:
+        yield
+    except Invalid as error:
+        field = error.field or ""
+        named = _ON_THE_WIRE.get(field, field)
+        raise Invalid(error.reason.replace(f"{field} must", f"{named} must", 1), field=named) from None

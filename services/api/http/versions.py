@@ -1,0 +1,87 @@
+"""This file answers for the versions of a model: publishing, showing, starting and stopping them."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from services.api.http import views
+from services.api.http.body import Body, read
+from services.api.http.callers import actor
+from services.api.http.intent import intent
+from services.api.http.publish import Publisher, VersionBody
+from services.api.http.routes import API, Route, answer
+from services.api.ports import Ledger, Observed, Store
+from services.core.access import Action
+from services.core.aggregates import MODEL
+from services.core.commands import StartVersion, StopVersion
+from services.core.ids import VersionId
+from services.core.lifecycle import Version
+from services.core.model import Model
+
+VERSIONS_AT = API + "/modelApis/{model}/versions"
+VERSION_AT = VERSIONS_AT + "/{version}"
+
+
+class TargetBody(Body, frozen=True, kw_only=True):
+    is_running: bool
+
+
+class Versions:
+    """The versions of one model."""
+
+    def __init__(self, store: Store, ledger: Ledger, observed: Observed, publisher: Publisher) -> None:
+        self._store = store
+        self._ledger = ledger
+        self._observed = observed
+        self._publisher = publisher
+
+    def routes(self) -> list[Route]:
+        return [
+            Route("GET", VERSIONS_AT, self.index, Action.VIEW),
+            Route("POST", VERSIONS_AT, self.publish, Action.PUBLISH_VERSION),
+            Route("GET", VERSION_AT, self.show, Action.VIEW),
+            Route("PUT", VERSION_AT + "/targetState", self.set_target, Action.RUN_VERSION),
+            Route("GET", "/v1/models/{model}/versions", self.list_numbers, Action.VIEW),
+        ]
+
+    async def index(self, request: web.Request) -> web.Response:
+        """Newest first."""
+        model = await self._model(request)
+        return answer([self._view(model, version) for version in reversed(model.versions)])
+
+    async def publish(self, request: web.Request) -> web.Response:
+        body = await read(request, VersionBody)
+        model = await self._model(request)
+        after, version = await self._publisher.publish(model, body, intent(request), by=actor(request))
+        return answer(self._view(after, version), status=201, at=views.version_at(after.id, version.id))
+
+    async def show(self, request: web.Request) -> web.Response:
+        model = await self._model(request)
+        return answer(self._view(model, model.version(request.match_info["version"])))
+
+    async def set_target(self, request: web.Request) -> web.Response:
+        """202: it is ordered, and the version's status tells when it is so."""
+        body = await read(request, TargetBody)
+        version_id = VersionId(request.match_info["version"])
+        command = StartVersion(version_id=version_id) if body.is_running else StopVersion(version_id=version_id)
+        after = await self._ledger.execute(
+            MODEL,
+            request.match_info["model"],
+            command,
+            actor=actor(request),
+            command_id=intent(request).command_id(type(command).__name__),
+        )
+        at = views.version_at(after.id, version_id)
+        return answer(self._view(after, after.version(version_id)), status=202, at=at)
+
+    async def list_numbers(self, request: web.Request) -> web.Response:
+        """Newest first, in the shape that the oldest clients read."""
+        model = await self._model(request)
+        data = [{"_id": each.id, "id": each.id, "metadata": {"number": each.number}} for each in model.versions]
+        return answer({"objectType": "list", "data": data[::-1]})
+
+    async def _model(self, request: web.Request) -> Model:
+        return await self._store.load(MODEL, request.match_info["model"])
+
+    def _view(self, model: Model, version: Version) -> views.View:
+        return views.version(model, version, self._observed.seen)

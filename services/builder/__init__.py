@@ -1,0 +1,1 @@
+"""The service that turns a publish order into an immutable artifact."""

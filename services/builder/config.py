@@ -1,0 +1,19 @@
+"""This file is what the builder reads from its environment, besides what every service reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from services.kit.config import ServiceConfig
+
+
+class BuilderConfig(ServiceConfig, frozen=True, kw_only=True):
+    """`model_python` may be a virtual environment's interpreter: models get the one it was made from."""
+
+    blobs_url: str
+    environments_dir: Path
+    build_dir: Path  # scratch space; what this builder left in it is taken away at its start
+    harness_wheel: Path
+    uv_path: Path
+    model_python: Path
+    build_concurrency: int = 1

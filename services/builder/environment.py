@@ -1,0 +1,173 @@
+"""This file makes virtual environments: one per lock, in a folder named by what it holds, shared and never changed.
+
+An environment is made aside and renamed into place when it is whole: whoever sees the folder may use it. `uv
+venv --relocatable` and bytecode that does not depend on its place make that possible. Builders on one machine
+agree by `flock`, which the kernel takes back from a builder that dies.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import hashlib
+import os
+import secrets
+import shutil
+import stat
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from services.builder.apart import bytecode
+from services.builder.basis import Harness, Interpreter
+from services.builder.build_log import BuildLog
+from services.builder.command import run
+from services.builder.requirements import locked_versions
+from services.core.errors import Unavailable
+from services.core.ids import Digest
+
+FORMAT = 1  # grows when environments are made in another way
+MAX_COMPILERS = 4
+_TRY_LOCK_S = 0.1
+
+# Copies: through a hard link a model that writes into its environment would write into everybody's. No bytecode
+# here: uv's compiler runs the `.pth` files of what it just installed, with the builder's rights.
+VENV = ("venv", "--quiet", "--relocatable")
+INSTALL = (
+    *("pip", "install", "--quiet", "--link-mode=copy", "--no-compile-bytecode"),
+    *("--no-deps", "--require-hashes", "--only-binary=:all:"),
+)
+
+
+def environment_digest(lock: str, interpreter: Interpreter, harness: Harness) -> Digest:
+    """The name of the environment that has exactly these contents."""
+    basis = [
+        str(FORMAT),
+        lock,
+        interpreter.version,
+        interpreter.implementation,
+        interpreter.platform,
+        harness.digest,
+    ]
+    return Digest(hashlib.sha256("\0".join(basis).encode()).hexdigest())
+
+
+@dataclass(frozen=True)
+class Environments:
+    """The environments under `folder`, made with `uv` in `environ`."""
+
+    folder: Path
+    uv: Path
+    environ: Mapping[str, str]
+
+    async def ensure(self, lock: str, interpreter: Interpreter, harness: Harness, work: Path, log: BuildLog) -> Digest:
+        """The digest of the environment that `lock` describes, which exists once this returns.
+
+        Raises `Unavailable` when it could not be made: what a lock names was there when it was locked.
+        """
+        digest = environment_digest(lock, interpreter, harness)
+        async with self._locked(digest):
+            if self._is_whole(digest):
+                log.say(f"Environment: {digest[:12]} is reused")
+            else:
+                log.say(f"Environment: {digest[:12]} is being made with Python {interpreter.version}")
+                await self._make(digest, lock, interpreter, harness, work, log)
+        return digest
+
+    def sweep(self) -> None:
+        """Take away what builders that died left half made. What a living one is making stays."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for partial in self.folder.glob(".*.partial"):
+            digest = partial.name.split(".")[1]
+            with self._lock_file(digest) as lock_file, contextlib.suppress(BlockingIOError):
+                fcntl.flock(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(partial, ignore_errors=True)
+
+    def _is_whole(self, digest: Digest) -> bool:
+        """A system upgrade can take the interpreter away from under an environment: then it is made anew."""
+        return (self.folder / digest / "bin" / "python").exists()
+
+    @contextlib.asynccontextmanager
+    async def _locked(self, digest: Digest) -> AsyncIterator[None]:
+        with self._lock_file(digest) as lock_file:
+            while True:
+                try:
+                    fcntl.flock(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    await asyncio.sleep(_TRY_LOCK_S)  # the order's own timeout ends this
+            yield
+
+    @contextlib.contextmanager
+    def _lock_file(self, digest: str) -> Iterator[int]:
+        """An open file to lock; closing it gives the lock back."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(self.folder / f".{digest}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+    async def _make(
+        self, digest: Digest, lock: str, interpreter: Interpreter, harness: Harness, work: Path, log: BuildLog
+    ) -> None:
+        aside = self._aside(digest)
+        try:
+            await self._call([self.uv, *VENV, "--python", interpreter.executable, aside], log)
+            log.say(f"Environment: installing {len(locked_versions(lock))} packages and the harness")
+            for version in locked_versions(lock):
+                log.say(f"  {version}")
+            await self._install(aside, lock, harness, work, log)
+            log.say("Environment: compiling to bytecode")
+            await self._compile(aside, interpreter, log)
+            await asyncio.to_thread(_open_to_all, aside)
+            await asyncio.to_thread(self._move_into_place, aside, digest)
+        finally:
+            await asyncio.to_thread(shutil.rmtree, aside, ignore_errors=True)
+
+    async def _install(self, aside: Path, lock: str, harness: Harness, work: Path, log: BuildLog) -> None:
+        locked = work / "environment.lock"
+        own = f"{harness.name} @ {harness.wheel.as_uri()} --hash=sha256:{harness.digest}\n"
+        locked.write_text(lock + own, encoding="utf-8")
+        await self._call([self.uv, *INSTALL, "--python", aside / "bin" / "python", "-r", locked], log)
+
+    async def _compile(self, aside: Path, interpreter: Interpreter, log: BuildLog) -> None:
+        parts = min(MAX_COMPILERS, os.cpu_count() or 1)
+        python = [interpreter.executable, "-I", "-S", bytecode.__file__]
+        async with asyncio.TaskGroup() as group:
+            compilers = [
+                group.create_task(run([*python, aside / "lib", str(part), str(parts)], self.environ, log.write))
+                for part in range(parts)
+            ]
+        if any(compiler.result() for compiler in compilers):
+            raise Unavailable("the environment could not be compiled to bytecode", retry_after_s=5.0)
+
+    async def _call(self, arguments: Sequence[str | Path], log: BuildLog) -> None:
+        code = await run(arguments, self.environ, log.write)
+        log.end_output()
+        if code != 0:
+            raise Unavailable(f"the environment could not be made: a program ended with {code}", retry_after_s=5.0)
+
+    def _aside(self, digest: str) -> Path:
+        return self.folder / f".{digest}.{secrets.token_hex(4)}.partial"
+
+    def _move_into_place(self, aside: Path, digest: Digest) -> None:
+        place = self.folder / digest
+        if place.exists():  # it lost its interpreter
+            broken = self._aside(digest)
+            place.rename(broken)
+            shutil.rmtree(broken, ignore_errors=True)
+        os.sync()  # what is in place is whole, also after the power went
+        aside.rename(place)
+
+
+def _open_to_all(folder: Path) -> None:
+    """Everyone may read, nobody but the owner may write: instances run as other users, whatever the cache's modes."""
+    for where, _, files in os.walk(folder):
+        os.chmod(where, 0o755)  # noqa: S103  (they are there to be read)
+        for file in files:
+            path = os.path.join(where, file)
+            mode = os.lstat(path).st_mode
+            if stat.S_ISREG(mode):
+                os.chmod(path, 0o755 if mode & stat.S_IXUSR else 0o644)

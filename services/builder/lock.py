@@ -1,0 +1,87 @@
+"""This file makes an environment revision's lock: every package with its version and hashes, once and for all."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from services.builder.basis import Harness, Interpreter
+from services.builder.build_log import BuildLog
+from services.builder.command import run
+from services.builder.requirements import Wanted, narrowed, parse_requirements
+from services.builder.resolution import resolution_error
+from services.core.errors import Invalid
+from services.core.ids import is_bus_token
+from services.core.records import BuildOrder
+from services.kit.blobs import Blobs
+
+KEPT_BYTES = 256 * 1024  # of what the resolver printed, to find its reason in
+RESOLVE = (
+    *("pip", "compile", "--quiet", "--only-binary=:all:", "--generate-hashes"),
+    *("--no-header", "--no-annotate", "--no-emit-index-url", "--no-emit-find-links"),
+)
+
+
+@dataclass(frozen=True)
+class Locksmith:
+    """Makes locks with `uv`, in `environ`, and keeps them in `blobs`, where the first one made for a revision stays."""
+
+    blobs: Blobs
+    uv: Path
+    environ: Mapping[str, str]
+
+    async def lock(
+        self, order: BuildOrder, interpreter: Interpreter, harness: Harness, folder: Path, log: BuildLog
+    ) -> str:
+        """The lock of the order's environment revision: everyone who asks, ever, gets the same.
+
+        Raises `Invalid` or `BuildFailed` when the requirements are at fault, `Unavailable` when the index is.
+        """
+        wanted = parse_requirements(order.requirements, own=frozenset({harness.name}))
+        name = lock_name(order.environment_revision_id, wanted, interpreter, harness)
+        if (known := await self.blobs.claimed(name)) is not None:
+            log.say("Environment: the lock of this environment revision is used")
+            return known.decode()
+        log.say(f"Environment: resolving {len(wanted)} requirements and {len(harness.requires)} of the harness")
+        text = await self._resolve(wanted, interpreter, harness, folder, log)
+        return (await self.blobs.claim(name, text.encode())).decode()
+
+    async def _resolve(
+        self,
+        wanted: tuple[Wanted, ...],
+        interpreter: Interpreter,
+        harness: Harness,
+        folder: Path,
+        log: BuildLog,
+    ) -> str:
+        asked, locked = folder / "requirements.in", folder / "requirements.lock"
+        asked.write_text("".join(f"{one.text}\n" for one in (*wanted, *harness.requires)), encoding="utf-8")
+        said = bytearray()
+
+        async def listen(data: bytes) -> None:
+            said.extend(data)
+            del said[:-KEPT_BYTES]
+            await log.write(data)
+
+        paths: list[str | Path] = [asked, "--output-file", locked, "--python", interpreter.executable]
+        code = await run([self.uv, *RESOLVE, *paths], self.environ, listen)
+        log.end_output()
+        if code != 0:
+            raise resolution_error(said.decode(errors="replace"), code, wanted, harness.requires)
+        return narrowed(locked.read_text(encoding="utf-8"), wanted)
+
+
+def lock_name(
+    environment_revision_id: str, wanted: tuple[Wanted, ...], interpreter: Interpreter, harness: Harness
+) -> str:
+    """Where an environment revision's lock is kept: one for each Python, platform and harness it meets."""
+    if not is_bus_token(environment_revision_id):
+        raise Invalid(f"{environment_revision_id!r} is not the id of an environment revision")
+    basis = [
+        *(f"{one.text} {' '.join(sorted(one.hashes))}" for one in wanted),
+        *(one.text for one in harness.requires),
+        *(harness.version, interpreter.implementation, interpreter.platform),
+    ]
+    return f"locks/{environment_revision_id}-{hashlib.sha256(chr(10).join(basis).encode()).hexdigest()[:16]}"

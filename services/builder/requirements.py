@@ -1,0 +1,140 @@
+"""This file is what a person may ask for in a requirements file: plain requirements of packages, and nothing else.
+
+No options, addresses, paths or editable installs: every package comes from the platform's index as a wheel,
+so a build executes no code of theirs. Hashes are kept: the lock then holds no other.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
+from services.core.errors import Invalid
+
+MAX_BYTES = 256 * 1024
+MAX_LINES = 5000
+MAX_LENGTH = 2000  # of one requirement without its hashes
+ALLOWED = (
+    "allowed are package names with versions, extras, environment markers and sha256 hashes, "
+    "as in: numpy>=2,<3; python_version >= '3.11'"
+)
+
+_COMMENT = re.compile(r"(^|\s)#.*$")
+_HASH = re.compile(r"--hash=(\S+)")
+_SHA256 = re.compile(r"sha256:[0-9a-f]{64}")
+_PATH = re.compile(r"[.~]{0,2}[/\\]|[A-Za-z]:[/\\]|\.{1,2}$|\S+\.(whl|zip|tar\.gz|tgz|tar\.bz2)$")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One requirement, as `packaging` understood it. `hashes` empty: any."""
+
+    text: str
+    name: str  # canonical
+    hashes: frozenset[str] = field(default_factory=frozenset)
+
+
+def parse_requirements(text: str, *, own: frozenset[str] = frozenset()) -> tuple[Wanted, ...]:
+    """The requirements in `text`, in its order. Raises `Invalid` naming the first line that is not allowed.
+
+    `own` are the canonical names of packages that the platform itself installs.
+
+    >>> [wanted.text for wanted in parse_requirements("six == 1.17  # old\\n\\nnumpy[all]>=2")]
+    ['six==1.17', 'numpy[all]>=2']
+    """
+    if len(text.encode(errors="surrogatepass")) > MAX_BYTES:
+        raise Invalid(f"the requirements are longer than {MAX_BYTES // 1024} kB", field="requirements")
+    wanted = []
+    for number, line in _lines(text):
+        if number > MAX_LINES:
+            raise Invalid(f"the requirements have more than {MAX_LINES} lines", field="requirements")
+        try:
+            one = _parse(line)
+        except ValueError as error:
+            raise Invalid(
+                f"requirements line {number}: {_shown(line)!r} {error}; {ALLOWED}", field="requirements"
+            ) from error
+        if one.name in own:
+            raise Invalid(
+                f"requirements line {number}: {one.name!r} is installed by the platform; leave it out",
+                field="requirements",
+            )
+        wanted.append(one)
+    return tuple(wanted)
+
+
+def _lines(text: str) -> Iterator[tuple[int, str]]:
+    """Each logical line that is not empty, with the number of its first line; a backslash at the end continues."""
+    start, pending = 0, ""
+    for number, line in enumerate([*text.removeprefix("\ufeff").replace("\r\n", "\n").split("\n"), ""], start=1):
+        bare = _COMMENT.sub("", line)
+        start = start if pending else number
+        if bare.endswith("\\"):
+            pending += bare[:-1] + " "
+            continue
+        logical, pending = (pending + bare).strip(), ""
+        if logical:
+            yield start, logical
+
+
+def _parse(line: str) -> Wanted:
+    head, *options = " ".join(line.split()).replace(" --hash ", " --hash=").split(" --hash=")
+    hashes = frozenset(options)
+    if any(_SHA256.fullmatch(one) is None for one in hashes):
+        raise ValueError("has a hash that is not sha256:<64 hexadecimal digits>")
+    if head.startswith("-"):
+        raise ValueError("is an option, which is not allowed")
+    if "://" in head or head.lower().startswith(("file:", "git+")):
+        raise ValueError("names an address, which is not allowed")
+    if _PATH.match(head):
+        raise ValueError("is a path, which is not allowed")
+    if len(head) > MAX_LENGTH:
+        raise ValueError(f"is longer than {MAX_LENGTH} characters")
+    try:
+        requirement = Requirement(head)
+    except (InvalidRequirement, RecursionError) as error:
+        raise ValueError("is not a requirement") from error
+    if requirement.url is not None:
+        raise ValueError("names an address, which is not allowed")
+    return Wanted(text=str(requirement), name=canonicalize_name(requirement.name), hashes=hashes)
+
+
+def _shown(line: str) -> str:
+    """`line` short and without what may be a credential: it stands in a reason that others read."""
+    without = re.sub(r"://[^/\s]*@", "://***@", line)
+    return without if len(without) <= 80 else without[:77] + "..."
+
+
+_LOCKED = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^\]]*\])?==")
+
+
+def locked_versions(lock: str) -> list[str]:
+    """What `lock` holds, as `name==version`."""
+    return [line.split()[0] for line in lock.splitlines() if _LOCKED.match(line)]
+
+
+def narrowed(lock: str, wanted: Sequence[Wanted]) -> str:
+    """`lock` without the hashes that the person who gave hashes did not give. Raises `Invalid` when none is left."""
+    allowed = {one.name: one.hashes for one in wanted if one.hashes}
+    if not allowed:
+        return lock
+    return "".join(_narrow(entry, allowed) for entry in re.split(r"(?m)^(?=\S)", lock))
+
+
+def _narrow(entry: str, allowed: dict[str, frozenset[str]]) -> str:
+    match = _LOCKED.match(entry)
+    hashes = allowed.get(canonicalize_name(match[1])) if match else None
+    if hashes is None:
+        return entry
+    head = entry.split("--hash=", 1)[0].rstrip(" \\\n")
+    kept = [one for one in _HASH.findall(entry) if one in hashes]
+    if not kept:
+        raise Invalid(
+            f"requirement {head!r} does not resolve: no wheel in the package index has one of its hashes",
+            field="requirements",
+        )
+    return " \\\n    ".join([head, *(f"--hash={one}" for one in kept)]) + "\n"

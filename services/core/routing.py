@@ -1,0 +1,361 @@
+"""This file decides who answers which call: routes + placements + health -> a routing table, and what changed in it.
+
+`Known`         the entries a router knows, remembered over its own restarts and over a bus without memory
+`RoutingTable`  a value: which servers answer which model and label, which tokens open which model
+`within`        as much of a table as an HAProxy worker can do without a reload
+`changes`       the commands that take a running worker there, in an order no caller notices
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TypeVar
+
+import msgspec
+from msgspec.structs import replace
+
+from services.core.ids import AggregateId, InstanceId, VersionId, is_bus_token, is_digest, is_object_id
+from services.core.records import Health, Instance, InstancePhase, Placement, Record, Removed, Route
+
+LATEST = "latest"  # every known model has this label, if only to say that it is stopped
+STOPPED = "stopped"  # where a label leads that nobody answers
+DEFAULT_TIMEOUT_S = 60.0  # of a version whose model's route is not known yet
+
+_ADDRESS = re.compile(r"(/[^'\x00-\x1f\x7f]{1,96}|[A-Za-z0-9_.-]{1,253}:\d{1,5}|\[[0-9A-Fa-f:.]{2,45}\]:\d{1,5})")
+
+R = TypeVar("R", bound=Record)
+
+
+class Seen(msgspec.Struct, frozen=True, kw_only=True):
+    """What the bus shows now."""
+
+    routes: Mapping[str, Route]
+    removed_routes: Mapping[str, Removed]
+    is_whole: bool  # `routes` holds all there are; until then a missing one means "unknown"
+    placements: Mapping[str, Placement]
+    removed_placements: Mapping[str, Removed]
+    health: Mapping[str, Health]
+
+
+class Known(msgspec.Struct, frozen=True, kw_only=True):
+    """The newest entries a router has ever seen, by their keys on the bus."""
+
+    routes: dict[str, Route] = {}
+    placements: dict[str, Placement] = {}
+    health: dict[str, Health] = {}
+
+
+def absorb(known: Known, seen: Seen) -> Known:
+    """`known`, brought up to date: newer entries win, tombstones remove, and what merely vanished is kept.
+
+    Only a bucket that is whole may take a route away by not having it. A placement nobody leads to goes with it.
+    """
+    routes = _newer(known.routes, seen.routes, seen.removed_routes)
+    placements = _newer(known.placements, seen.placements, seen.removed_placements)
+    if seen.is_whole:
+        routes = {key: route for key, route in routes.items() if key in seen.routes}
+        led_to = {version for route in routes.values() for version in route.labels.values()}
+        placements = {
+            key: each for key, each in placements.items() if key in seen.placements or each.version_id in led_to
+        }
+    placed = {each.instance_id for placement in placements.values() for each in placement.instances}
+    health = {key: each for key, each in _newer(known.health, seen.health, {}).items() if key in placed}
+    return Known(routes=routes, placements=placements, health=health)
+
+
+def _newer(known: Mapping[str, R], seen: Mapping[str, R], removed: Mapping[str, Removed]) -> dict[str, R]:
+    newest = dict(known)
+    for key, value in seen.items():
+        if key not in newest or newest[key].revision <= value.revision:
+            newest[key] = value
+    gone = [key for key, value in newest.items() if key in removed and removed[key].revision >= value.revision]
+    return {key: value for key, value in newest.items() if key not in gone}
+
+
+class Server(msgspec.Struct, frozen=True, kw_only=True):
+    """One worker of one instance."""
+
+    name: str  # <instance>.<worker>
+    address: str  # the absolute path of a Unix socket, or host:port
+    is_open: bool  # may be given new calls
+
+
+class Backend(msgspec.Struct, frozen=True, kw_only=True):
+    """What answers for one version."""
+
+    request_timeout_s: float
+    servers: tuple[Server, ...]
+    is_leaving: bool  # every instance drains: no label leads here, the calls that wait here are still answered
+
+
+class RoutingTable(msgspec.Struct, frozen=True, kw_only=True):
+    """All that decides about a call. Two tables that are equal treat every call alike."""
+
+    routes: dict[str, str] = {}  # "<model>/<label>" -> a version, or `STOPPED`
+    open_models: frozenset[str] = frozenset()  # unrestricted: no token is needed
+    tokens: frozenset[str] = frozenset()  # "<model>/<SHA-256 of a token that opens it>"
+    backends: dict[VersionId, Backend] = {}
+
+
+def route_table(known: Known) -> RoutingTable:
+    """Who answers which call, as far as is known. Entries that are not of the form they should have are left out."""
+    routes = {key: route for key, route in sorted(known.routes.items()) if is_object_id(key) and key == route.model_id}
+    backends = _backends(known, routes)
+    return RoutingTable(
+        routes={
+            f"{key}/{label}": version if _answers(backends.get(version)) else STOPPED
+            for key, route in routes.items()
+            for label, version in _labels(route)
+        },
+        open_models=frozenset(key for key, route in routes.items() if not route.is_restricted),
+        tokens=frozenset(
+            f"{key}/{each}" for key, route in routes.items() for each in route.token_hashes if is_digest(each)
+        ),
+        backends=backends,
+    )
+
+
+def _labels(route: Route) -> Iterator[tuple[str, VersionId]]:
+    labels = {LATEST: VersionId(STOPPED), **route.labels}
+    return ((label, version) for label, version in sorted(labels.items()) if is_bus_token(label))
+
+
+def _answers(backend: Backend | None) -> bool:
+    return backend is not None and not backend.is_leaving
+
+
+def _backends(known: Known, routes: Mapping[str, Route]) -> dict[VersionId, Backend]:
+    timeouts = {route.model_id: route.request_timeout_s for route in routes.values()}
+    made = {
+        placement.version_id: _backend(placement, known.health, timeouts.get(placement.model_id, DEFAULT_TIMEOUT_S))
+        for placement in current_placements(known)
+        if is_object_id(placement.version_id)
+    }
+    return {version: backend for version, backend in sorted(made.items()) if backend.servers}
+
+
+def current_placements(known: Known) -> Iterable[Placement]:
+    """One placement a version: of the newest generation, should two deployers have one."""
+    newest: dict[VersionId, Placement] = {}
+    for each in known.placements.values():
+        other = newest.get(each.version_id)
+        if other is None or (other.generation, other.revision) < (each.generation, each.revision):
+            newest[each.version_id] = each
+    return newest.values()
+
+
+def _backend(placement: Placement, health: Mapping[str, Health], timeout_s: float) -> Backend:
+    alive = [each for each in placement.instances if _is_alive(each)]
+    return Backend(
+        request_timeout_s=timeout_s,
+        servers=tuple(
+            Server(name=f"{each.instance_id}.{worker}", address=address, is_open=_is_ready(each, health))
+            for each in sorted(alive, key=lambda each: each.instance_id)
+            for worker, address in enumerate(each.addresses)
+        ),
+        is_leaving=all(each.phase is InstancePhase.DRAINING for each in alive),
+    )
+
+
+def _is_alive(instance: Instance) -> bool:
+    """Exists, and can be written down: a strange address must not spoil the configuration for everyone."""
+    return (
+        instance.phase is not InstancePhase.EXITED
+        and is_bus_token(instance.instance_id)
+        and all(_ADDRESS.fullmatch(each) for each in instance.addresses)
+    )
+
+
+def _is_ready(instance: Instance, health: Mapping[str, Health]) -> bool:
+    verdict = health.get(instance.instance_id)
+    if instance.phase is InstancePhase.DRAINING:
+        return False
+    return instance.phase is InstancePhase.RUNNING if verdict is None else verdict.is_ready
+
+
+def without(table: RoutingTable, versions: Iterable[VersionId]) -> RoutingTable:
+    """`table` with some versions set aside: labels that led to them find nobody ready."""
+    aside = set(versions)
+    return replace(
+        table,
+        routes={key: STOPPED if target in aside else target for key, target in table.routes.items()},
+        backends={version: each for version, each in table.backends.items() if version not in aside},
+    )
+
+
+def within(wanted: RoutingTable, running: RoutingTable) -> RoutingTable:
+    """As much of `wanted` as a worker that does `running` can do without a reload.
+
+    It has the servers it was started with. Those of a version that leaves, or is gone, stay open: nothing leads there,
+    and the calls that wait there are still to be answered.
+    """
+    routes = {key: _reachable(key, target, running) for key, target in wanted.routes.items()}
+    return replace(
+        wanted,
+        routes={key: target for key, target in routes.items() if target is not None},
+        backends={version: _adjusted(each, wanted.backends.get(version)) for version, each in running.backends.items()},
+    )
+
+
+def _reachable(key: str, target: str, running: RoutingTable) -> str | None:
+    return target if target == STOPPED or target in running.backends else running.routes.get(key)
+
+
+def _adjusted(running: Backend, wanted: Backend | None) -> Backend:
+    if wanted is None or wanted.is_leaving:
+        return running
+    is_open = {server.name: server.is_open for server in wanted.servers}
+    servers = tuple(replace(server, is_open=is_open.get(server.name, False)) for server in running.servers)
+    return replace(running, servers=servers, is_leaving=False)
+
+
+class MapName(msgspec.Struct, frozen=True):
+    """A map HAProxy looks things up in; `file` is its name too."""
+
+    file: str
+
+
+ROUTES, OPEN, TOKENS = MapName("routes.map"), MapName("open.map"), MapName("tokens.map")
+
+
+class SetEntry(msgspec.Struct, frozen=True):
+    map: MapName
+    key: str
+    value: str
+    is_new: bool
+
+
+class DeleteEntry(msgspec.Struct, frozen=True):
+    map: MapName
+    key: str
+
+
+class SetServer(msgspec.Struct, frozen=True):
+    version_id: VersionId
+    server: str
+    is_open: bool
+
+
+Change = SetEntry | DeleteEntry | SetServer
+
+
+def entries(table: RoutingTable) -> dict[MapName, dict[str, str]]:
+    """What stands in the maps."""
+    return {
+        ROUTES: table.routes,
+        OPEN: dict.fromkeys(sorted(table.open_models), "1"),
+        TOKENS: dict.fromkeys(sorted(table.tokens), "1"),
+    }
+
+
+def changes(running: RoutingTable, wanted: RoutingTable) -> tuple[Change, ...]:
+    """What takes a worker from `running` to `wanted`, which must have the same servers (see `within`).
+
+    What opens comes first, then the routes, then what closes: no label leads where nobody answers yet, and no model is
+    restricted before its tokens open it.
+    """
+    before, after = entries(running), entries(wanted)
+    servers = list(_server_changes(running, wanted))
+    return (
+        *(each for each in servers if each.is_open),
+        *_set(TOKENS, before, after),
+        *_set(OPEN, before, after),
+        *_set(ROUTES, before, after),
+        *_deleted(ROUTES, before, after),
+        *_deleted(OPEN, before, after),
+        *_deleted(TOKENS, before, after),
+        *(each for each in servers if not each.is_open),
+    )
+
+
+Maps = Mapping[MapName, Mapping[str, str]]
+
+
+def _set(name: MapName, before: Maps, after: Maps) -> Iterator[SetEntry]:
+    old, new = before[name], after[name]
+    return (SetEntry(name, key, value, key not in old) for key, value in new.items() if old.get(key) != value)
+
+
+def _deleted(name: MapName, before: Maps, after: Maps) -> Iterator[DeleteEntry]:
+    return (DeleteEntry(name, key) for key in before[name] if key not in after[name])
+
+
+def _server_changes(running: RoutingTable, wanted: RoutingTable) -> Iterator[SetServer]:
+    for version, backend in wanted.backends.items():
+        was_open = {server.name: server.is_open for server in running.backends[version].servers}
+        for server in backend.servers:
+            if was_open[server.name] is not server.is_open:
+                yield SetServer(version, server.name, server.is_open)
+
+
+class Worker(msgspec.Struct, frozen=True, kw_only=True):
+    """One live HAProxy worker: what it does, and the calls it has."""
+
+    running: RoutingTable
+    is_stopping: bool  # takes no connections, and passes what still comes on its old ones to the newest worker
+    in_flight: Mapping[str, int] = {}  # server -> calls it answers
+    waiting: Mapping[VersionId, int] = {}  # version -> calls that are not with a server yet
+
+
+def effective_routes(
+    known: Known, removed: Mapping[str, Removed], wanted: RoutingTable, workers: Iterable[Worker]
+) -> dict[AggregateId, int]:
+    """Model -> the revision of its route, or tombstone, where every worker that decides about new calls follows it."""
+    deciding = [each.running for each in workers if not each.is_stopping]
+    if not deciding:
+        return {}
+    lagging = {key.partition("/")[0] for running in deciding for key in _differing(wanted, running)}
+    revisions = {key: entry.revision for key, entry in (*removed.items(), *known.routes.items())}
+    return {AggregateId(key): revision for key, revision in revisions.items() if key not in lagging}
+
+
+def _differing(one: RoutingTable, other: RoutingTable) -> Iterator[str]:
+    mine, theirs = entries(one), entries(other)
+    for name in mine:
+        yield from (key for key, _ in mine[name].items() ^ theirs[name].items())
+
+
+def effective_placements(known: Known, wanted: RoutingTable, workers: Iterable[Worker]) -> dict[VersionId, int]:
+    """Version -> the revision of its placement, where no worker can give a call to an instance that is closed in it.
+
+    That is: every closed or vanished server is closed, or nothing leads to the version and no call waits for it, in
+    every live worker. It does not say that every open server is used already.
+    """
+    live = list(workers)
+    return {
+        each.version_id: each.revision
+        for each in current_placements(known)
+        if live and all(_follows(each.version_id, wanted, worker) for worker in live)
+    }
+
+
+def _follows(version: VersionId, wanted: RoutingTable, worker: Worker) -> bool:
+    running = worker.running.backends.get(version)
+    if running is None:
+        return True
+    target = wanted.backends.get(version)
+    may_be_open = {server.name for server in target.servers if server.is_open} if target is not None else set()
+    if all(server.name in may_be_open for server in running.servers if server.is_open):
+        return True
+    is_led_to = not worker.is_stopping and version in worker.running.routes.values()
+    return not is_led_to and not worker.waiting.get(version)
+
+
+def in_flight(workers: Iterable[Worker]) -> dict[InstanceId, int]:
+    """Instance -> calls it answers, over all workers; idle ones are left out."""
+    total: dict[InstanceId, int] = {}
+    for worker in workers:
+        for server, calls in worker.in_flight.items():
+            instance = InstanceId(server.rpartition(".")[0])
+            total[instance] = total.get(instance, 0) + calls
+    return {instance: calls for instance, calls in total.items() if calls}
+
+
+def waiting(workers: Iterable[Worker]) -> dict[VersionId, int]:
+    """Version -> calls that wait for one of its servers, over all workers; none are left out."""
+    total: dict[VersionId, int] = {}
+    for worker in workers:
+        for version, calls in worker.waiting.items():
+            total[version] = total.get(version, 0) + calls
+    return {version: calls for version, calls in total.items() if calls}

@@ -1,0 +1,1 @@
+"""Where instances can run: one adapter of `core.ports.Runtime` each."""

@@ -1,0 +1,267 @@
+"""This file is the Runtime of local processes: started once, found again, ended with all they started."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import subprocess
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import structlog
+from msgspec.structs import replace
+
+from services.core.errors import Unavailable
+from services.core.ids import InstanceId
+from services.core.ports import Observed, Workload
+from services.deployer.runtimes.process import procfs
+from services.deployer.runtimes.process.folders import Folders, Record, write_whole
+from services.deployer.runtimes.process.owners import Owners
+from services.deployer.runtimes.process.spawn import Place, instance_settings, renounce_privileges, spawn
+from services.deployer.runtimes.process.version_files import VersionFiles
+from services.kit.clock import now
+
+log = structlog.get_logger()
+
+MEMORY_EVERY_S = 2.0
+_LOOK_EVERY_S = 0.02  # while an instance is ending
+_KILL_S = 10.0  # a process that survives SIGKILL this long hangs in the kernel
+_HARNESS = re.compile(r" --instance ([A-Za-z0-9_-]+)(?: |$)")
+
+
+class ProcessRuntime:
+    """See `core.ports.Runtime`. One at a time works on a set of folders; the next one takes over what it finds."""
+
+    def __init__(self, folders: Folders, versions: VersionFiles, owners: Owners) -> None:
+        self._folders = folders
+        self._versions = versions
+        self._owners = owners
+        self._records: dict[InstanceId, Record] = {}
+        self._children: dict[InstanceId, subprocess.Popen[bytes]] = {}
+        self._memory: dict[InstanceId, int] = {}
+        self._measured_at = 0.0
+        self._is_loaded = False
+        self._locks: defaultdict[InstanceId, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._loading = asyncio.Lock()
+        self._starter = ThreadPoolExecutor(1, "starter", initializer=renounce_privileges)
+
+    async def ensure(self, workload: Workload) -> None:
+        await self._load()
+        async with self._locks[workload.instance_id]:
+            if workload.instance_id not in self._records:
+                await self._start(workload)
+
+    async def stop(self, instance_id: InstanceId, *, grace_s: float) -> None:
+        await self._load()
+        async with self._locks[instance_id]:
+            record = self._records.get(instance_id)
+            if record is None or record.has_ended:
+                return
+            # Kept before anything is done: if we die now, the end is still known to have been wanted.
+            self._save(replace(record, is_stopping=True))
+            await self._end(record, grace_s)
+            self._note_end(instance_id)
+
+    async def forget(self, instance_id: InstanceId) -> None:
+        await self._load()
+        async with self._locks[instance_id]:
+            record = self._records.get(instance_id)
+            if record is not None:
+                await self._end(record, 0.0)  # also when it has ended: what it started may live on
+                await asyncio.to_thread(self._folders.delete, instance_id)
+                for each in (self._records, self._children, self._memory):
+                    each.pop(instance_id, None)
+        self._locks.pop(instance_id, None)
+
+    async def observe(self) -> Sequence[Observed]:
+        await self._load()
+        for instance_id, record in list(self._records.items()):
+            if record.process is not None and not record.has_ended and not self._is_alive(record):
+                self._note_end(instance_id)
+        if time.monotonic() - self._measured_at >= MEMORY_EVERY_S:
+            self._measured_at = time.monotonic()
+            self._memory = await asyncio.to_thread(_measure, self._living())
+        return [
+            Observed(
+                instance_id=record.instance_id,
+                model_id=record.model_id,
+                version_id=record.version_id,
+                generation=record.generation,
+                addresses=record.addresses,
+                started_at=record.started_at,
+                is_alive=not record.has_ended,
+                memory_bytes=self._memory.get(record.instance_id, 0),
+                exit_reason=record.exit_reason,
+                was_stopped=record.is_stopping,
+            )
+            for record in self._records.values()
+        ]
+
+    async def stop_all(self, *, grace_s: float) -> int:
+        """End every instance on this machine, also those whose folder is lost; returns how many there were."""
+        await self._load()
+        living = [record.instance_id for record in self._records.values() if not record.has_ended]
+        await asyncio.gather(*(self.stop(each, grace_s=grace_s) for each in living))
+        config = re.compile(re.escape(f" --config {self._folders.instances_dir}/") + r"([A-Za-z0-9_-]+)/")
+        strays = await asyncio.to_thread(lambda: procfs.find_leaders(config, procfs.table()))
+        for leader in strays:
+            await _kill(leader, None)
+        return len(living) + len(strays)
+
+    def close(self) -> None:
+        """Let go of the thread. Instances live on."""
+        self._starter.shutdown(wait=False)
+
+    async def _start(self, workload: Workload) -> None:
+        desired, instance_id = workload.desired, workload.instance_id
+        sockets = self._folders.sockets(instance_id, desired.workers)
+        bundle = await self._versions.bundle(desired)
+        python = self._versions.python(bundle)
+        try:
+            uid = self._owners.uid_of(desired.model_id)
+            place = Place(
+                folder=self._folders.of(instance_id),
+                home=self._folders.home(instance_id),
+                project=await self._versions.project(desired, bundle, uid),
+                python=python,
+                sockets=sockets,
+                uid=uid,
+            )
+            self._prepare(workload, place)
+            child = await asyncio.get_running_loop().run_in_executor(self._starter, spawn, workload, place)
+        except Exception as error:  # not when cancelled: the process may come, and is adopted then
+            self._records.pop(instance_id, None)
+            await asyncio.to_thread(self._folders.delete, instance_id)
+            if isinstance(error, OSError):
+                raise Unavailable(f"the instance's folder cannot be written: {error.strerror}") from error
+            raise
+        self._children[instance_id] = child
+        self._save(replace(self._records[instance_id], process=procfs.identify(child.pid)))
+
+    def _prepare(self, workload: Workload, place: Place) -> None:
+        desired = workload.desired
+        self._folders.create(workload.instance_id, place.uid)
+        record = Record(
+            instance_id=workload.instance_id,
+            model_id=desired.model_id,
+            version_id=desired.version_id,
+            generation=desired.generation,
+            addresses=place.sockets,
+            started_at=now(),
+        )
+        # Before the process: whoever finds this record knows what to look for, so that none is started twice.
+        self._folders.save(record)
+        self._records[record.instance_id] = record
+        write_whole(place.folder / "instance.json", instance_settings(workload, place), 0o644)
+
+    def _save(self, record: Record) -> None:
+        """Remember it; that a disk is full must not keep us from ending instances."""
+        self._records[record.instance_id] = record
+        try:
+            self._folders.save(record)
+        except OSError as error:
+            log.warning("record_not_saved", instance=record.instance_id, reason=error.strerror)
+
+    async def _load(self) -> None:
+        """Take over what an earlier deployer left, once. One that died between record and process is completed."""
+        async with self._loading:
+            if self._is_loaded:
+                return
+            records = await asyncio.to_thread(lambda: list(self._folders.load()))
+            leaders = await asyncio.to_thread(lambda: procfs.find_leaders(_HARNESS, procfs.table()))
+            found = {instance_id: leader for leader, instance_id in leaders.items()}
+            for record in records:
+                self._records[record.instance_id] = record
+                if record.process is None and not record.has_ended:
+                    leader = found.get(record.instance_id)
+                    # No process: it was never started, which is nobody's fault.
+                    self._save(replace(record, process=leader, has_ended=leader is None, is_stopping=leader is None))
+            self._is_loaded = True
+
+    def _is_alive(self, record: Record) -> bool:
+        child = self._children.get(record.instance_id)
+        if child is not None and child.poll() is not None:  # reaps it
+            return False
+        return record.process is not None and procfs.is_alive(record.process)
+
+    def _note_end(self, instance_id: InstanceId) -> None:
+        record = self._records[instance_id]
+        is_other_boot = record.process is not None and record.process.boot_id != procfs.boot_id()
+        reason = "the machine was restarted" if is_other_boot else self._exit_reason(instance_id)
+        self._save(replace(record, has_ended=True, is_stopping=record.is_stopping or is_other_boot, exit_reason=reason))
+
+    def _exit_reason(self, instance_id: InstanceId) -> str:
+        child = self._children.get(instance_id)
+        status = None if child is None else child.poll()
+        return self._folders.last_words(instance_id) or ("" if status is None else _told(status))
+
+    def _living(self) -> dict[InstanceId, procfs.Process]:
+        living = (each for each in self._records.values() if not each.has_ended)
+        return {each.instance_id: each.process for each in living if each.process is not None}
+
+    async def _end(self, record: Record, grace_s: float) -> None:
+        if record.process is None or record.process.boot_id != procfs.boot_id():
+            return
+        if grace_s > 0:
+            procfs.send(record.process, signal.SIGTERM)  # to the one that knows how to end the others
+            await _ended(record.process, grace_s)
+        await _kill(record.process, self._folders.home(record.instance_id))
+        self._is_alive(record)  # reaps it
+
+
+async def _ended(process: procfs.Process, timeout_s: float) -> None:
+    """Return once the process is gone or a zombie, or after `timeout_s`."""
+    try:
+        descriptor = os.pidfd_open(process.pid)
+    except OSError:
+        return
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_reader(descriptor, ended.set)
+    try:
+        if procfs.is_alive(process):
+            async with asyncio.timeout(timeout_s):
+                await ended.wait()
+    except TimeoutError:
+        pass
+    finally:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)
+
+
+async def _kill(leader: procfs.Process, home: Path | None) -> None:
+    """End it and what it started, again and again until nothing is found: it may start more meanwhile."""
+    deadline = time.monotonic() + _KILL_S
+    while left := await asyncio.to_thread(lambda: procfs.members(leader, procfs.table(), home=home)):
+        for each in left:
+            procfs.send(each, signal.SIGKILL)
+        if time.monotonic() > deadline:
+            log.error("instance_survives_kill", pids=[each.pid for each in left])
+            return
+        await asyncio.sleep(_LOOK_EVERY_S)
+
+
+def _measure(living: dict[InstanceId, procfs.Process]) -> dict[InstanceId, int]:
+    processes = procfs.table() if living else {}
+    return {
+        instance_id: procfs.memory_bytes(procfs.members(leader, processes)) for instance_id, leader in living.items()
+    }
+
+
+def _told(status: int) -> str:
+    """How a process ended, from its status as the parent sees it.
+
+    >>> _told(1), _told(-9)
+    ('ended with exit status 1', 'was killed by SIGKILL')
+    """
+    if status >= 0:
+        return f"ended with exit status {status}"
+    try:
+        return f"was killed by {signal.Signals(-status).name}"
+    except ValueError:
+        return f"was killed by signal {-status}"

@@ -1,0 +1,120 @@
+"""This file puts a version's files where its instances see them.
+
+VERSIONS_DIR/<version>-<artifact>/mnt/<user>/<project>
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import stat
+import tarfile
+import tempfile
+from pathlib import Path
+
+from services.core.errors import Invalid, NotFound, Unavailable, WorkloadRejected
+from services.core.records import Bundle, Desired
+from services.deployer.runtimes.process.folders import make_passable
+from services.deployer.runtimes.process.procfs import boot_id
+from services.kit.blobs import Blobs
+
+_ARTIFACT_CHARACTERS = 8
+_MARK = "boot"  # a folder of an earlier boot may have lost what was never synced: it is made again
+
+
+class VersionFiles:
+    """The files of versions, each unpacked once, read-only for those who run them."""
+
+    def __init__(self, versions_dir: Path, environments_dir: Path, blobs: Blobs) -> None:
+        self._versions_dir = versions_dir
+        self._environments_dir = environments_dir
+        self._blobs = blobs
+        self._locks: dict[Path, asyncio.Lock] = {}
+
+    async def bundle(self, desired: Desired) -> Bundle:
+        """What the version is made of. Raises `WorkloadRejected` when it is gone for good, or `Unavailable`."""
+        try:
+            return await self._blobs.get_document(desired.artifact, Bundle)
+        except (NotFound, Invalid) as error:
+            raise WorkloadRejected("the version's artifact is not in the blob store any more") from error
+
+    def python(self, bundle: Bundle) -> Path:
+        """The interpreter of its environment. Raises `WorkloadRejected` when that is not on this machine."""
+        path = self._environments_dir / bundle.environment / "bin" / "python"
+        if not path.exists():
+            raise WorkloadRejected("the environment of this version is not on this machine; publish it again")
+        return path
+
+    async def project(self, desired: Desired, bundle: Bundle, gid: int | None) -> Path:
+        """The project's folder, unpacked when it is not there yet, for nobody but group `gid` where that is given.
+
+        Raises `WorkloadRejected`, `Unavailable`.
+        """
+        folder = self._versions_dir / f"{desired.version_id}-{desired.artifact[:_ARTIFACT_CHARACTERS]}"
+        project = folder / "mnt" / desired.user_name / desired.project_name
+        if not project.is_relative_to(folder / "mnt") or ".." in project.parts:
+            raise WorkloadRejected("the project's name cannot be the name of a folder")
+        async with self._locks.setdefault(folder, asyncio.Lock()):
+            if not await asyncio.to_thread(_is_whole, folder):
+                await self._unpack(folder, project.relative_to(folder), bundle, gid)
+        return project
+
+    async def _unpack(self, folder: Path, project: Path, bundle: Bundle, gid: int | None) -> None:
+        make_passable(self._versions_dir)
+        aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=self._versions_dir))
+        try:
+            await self._blobs.fetch(bundle.files, aside / "files.tar")
+            await asyncio.to_thread(_extract, aside, project, gid)
+            await asyncio.to_thread(_put_in_place, aside, folder)
+        except (NotFound, Invalid) as error:
+            raise WorkloadRejected("the version's files are not in the blob store any more") from error
+        except tarfile.TarError as error:
+            raise WorkloadRejected(f"the version's files cannot be unpacked: {error}") from error
+        except OSError as error:
+            raise Unavailable(f"the version's files cannot be written: {error.strerror}") from error
+        finally:
+            await asyncio.to_thread(_discard, aside)
+
+
+def _is_whole(folder: Path) -> bool:
+    try:
+        return (folder / _MARK).read_text() == boot_id()
+    except OSError:
+        return False
+
+
+def _extract(aside: Path, project: Path, gid: int | None) -> None:
+    target = aside / project
+    target.mkdir(parents=True)
+    with tarfile.open(aside / "files.tar") as tar:
+        tar.extractall(target, filter="data")
+    (aside / "files.tar").unlink()
+    for folder, _, files in os.walk(aside / "mnt", topdown=False):
+        for name in files:
+            _take_write_rights(Path(folder, name))
+        os.chmod(folder, 0o555)  # noqa: S103  # its reader is another user; the folder above keeps others out
+    (aside / _MARK).write_text(boot_id())
+    if gid is not None:
+        os.chown(aside, -1, gid)
+    os.chmod(aside, 0o750 if gid is not None else 0o755)
+
+
+def _take_write_rights(path: Path) -> None:
+    mode = path.lstat().st_mode
+    if stat.S_ISREG(mode):
+        path.chmod(0o555 if mode & stat.S_IXUSR else 0o444)
+
+
+def _put_in_place(aside: Path, folder: Path) -> None:
+    if folder.exists():  # of an earlier boot: nothing runs from it
+        old = Path(tempfile.mkdtemp(prefix=".old-", dir=folder.parent))
+        folder.rename(old / "it")
+        _discard(old)
+    aside.rename(folder)
+
+
+def _discard(folder: Path) -> None:
+    for each, _, _ in os.walk(folder):
+        os.chmod(each, 0o700)  # its folders may be read-only for us too
+    shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,40 @@
+"""This file is every secret of the home: made at the first start, one 0600 file each, kept from then on."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+import string
+from pathlib import Path
+
+from services.embedded.home import Home
+
+DATABASE_USER = "modelway"
+_ALPHABET = string.ascii_letters + string.digits
+
+
+def bus_password(home: Home, user: str) -> Path:
+    """The password of one user of the bus: every service has its own."""
+    return home.secret(f"nats-{user}", _password)
+
+
+def database_password(home: Home) -> Path:
+    return home.secret("database-password", _password)
+
+
+def token_keys(home: Home) -> Path:
+    """The keys that access tokens are encrypted with at rest, newest first, one a line."""
+    return home.secret("token-keys", lambda: base64.urlsafe_b64encode(secrets.token_bytes(32)).decode())
+
+
+def api_key(home: Home) -> Path:
+    """What the first administrator shows to the api."""
+    return home.secret("api-key", lambda: "".join(secrets.choice(_ALPHABET) for _ in range(64)))
+
+
+def read(path: Path) -> str:
+    return path.read_text(encoding="utf-8").strip()
+
+
+def _password() -> str:
+    return secrets.token_hex(32)

@@ -1,0 +1,41 @@
+"""This file is `status`: a table of the programs of the home."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from services.embedded import ready
+from services.embedded.database import url_file
+from services.embedded.home import open_home
+from services.embedded.ports import kept_ports
+from services.embedded.programs import NAMES, public_url
+from services.embedded.progress import Progress
+from services.embedded.supervisor import ProgramState, Supervisor
+
+_ROW = "{:<10} {:<10} {:>8} {:>12}  {}"
+
+
+def status(root: Path, progress: Progress) -> bool:
+    """Show every program. True when all of them are ready."""
+    supervisor = Supervisor(open_home(root)) if (root / "locks").is_dir() else None
+    if supervisor is None or not supervisor.is_running:
+        progress.say(f"Modelway does not run from {root}; start it with: make up")
+        return False
+    ports = kept_ports(supervisor.home)
+    checks = ready.checks(ports, url_file(supervisor.home)) if ports else {}
+    states = {state.name: state for state in supervisor.states()}
+    progress.say(_ROW.format("program", "state", "pid", "for", "ready"))
+    answers = {name: checks[name]() if name in checks else "unknown" for name in NAMES}
+    for name in NAMES:
+        progress.say(_row(name, states.get(name), answers[name]))
+    if ports:
+        progress.say(f"\n{public_url(ports)}, logs in {supervisor.home / 'logs'}")
+    return all(why is None for why in answers.values())
+
+
+def _row(name: str, state: ProgramState | None, why: str | None) -> str:
+    if state is None:
+        return _ROW.format(name, "missing", "", "", why or "")
+    lived = f"{time.time() - state.start:.0f} s" if state.pid else ""
+    return _ROW.format(name, state.statename.lower(), state.pid or "", lived, why or "yes")

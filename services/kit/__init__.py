@@ -1,0 +1,1 @@
+"""The plumbing that all services share: bus, blobs, configuration, logs, process life."""

@@ -1,0 +1,23 @@
+"""This file makes the random names: ids of things, and tokens nobody can guess."""
+
+from __future__ import annotations
+
+import secrets
+import string
+import time
+
+_BASE62 = string.ascii_letters + string.digits
+
+
+def new_object_id() -> str:
+    """24 lower-case hex characters: four bytes of time, eight of chance, so that ids sort by age.
+
+    >>> len(new_object_id())
+    24
+    """
+    return int(time.time()).to_bytes(4, "big").hex() + secrets.token_hex(8)
+
+
+def new_token() -> str:
+    """64 letters and digits: an access token, an API key or a password. 381 bits of chance."""
+    return "".join(secrets.choice(_BASE62) for _ in range(64))

@@ -1,0 +1,1 @@
+"""The service that probes instances and says which of them are healthy."""

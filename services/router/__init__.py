@@ -1,0 +1,1 @@
+"""The service that tells HAProxy which calls go where."""

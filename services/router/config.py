@@ -1,0 +1,38 @@
+"""This file is what the router reads from its environment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from services.kit.config import ServiceConfig
+from services.router.haproxy.render import Settings
+
+
+class HAProxyConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """Where HAProxy is. Enough to write its first configuration."""
+
+    haproxy_dir: Path
+    haproxy_master_socket: Path
+    haproxy_binary: Path
+    public_host: str = "127.0.0.1"
+    public_port: int = 8080
+    api_address: str = "127.0.0.1:8000"
+    max_waiting: int = 500
+
+
+class RouterConfig(ServiceConfig, frozen=True, kw_only=True):
+    router_id: str = ""  # becomes the service's id
+
+
+def settings(config: HAProxyConfig) -> Settings:
+    """What HAProxy's configuration says about this place."""
+    host = f"[{config.public_host}]" if ":" in config.public_host else config.public_host
+    return Settings(
+        public_address=f"{host}:{config.public_port}",
+        # Beside the master's socket: that folder was chosen short enough for one.
+        newest_socket=str(config.haproxy_master_socket.parent / "haproxy-newest.sock"),
+        api_address=config.api_address,
+        max_waiting=config.max_waiting,
+    )

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+import pytest_asyncio
+
+from services.core.routing import RoutingTable
+from services.router.haproxy.dataplane import HAProxy
+from services.router.haproxy.files import Folder
+from services.router.haproxy.render import CONFIG, render
+from tests.services.router.parts import HAProxyProcess, Place, StandIn, haproxy_binary
+
+
+@pytest.fixture
+def place() -> Iterator[Place]:
+    """A short folder, and free ports, for one HAProxy."""
+    binary = haproxy_binary()
+    if binary is None:
+        pytest.skip("HAProxy is not installed")
+    folder = Path(tempfile.mkdtemp(prefix="mw-", dir="/tmp"))
+    place = Place(folder, binary)
+    place.haproxy_dir.mkdir()
+    yield place
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def haproxy(place: Place) -> Iterator[HAProxyProcess]:
+    """HAProxy on its first configuration."""
+    files = render(RoutingTable(), place.settings)
+    for name, text in {**files.maps, CONFIG: files.config}.items():
+        Folder(place.haproxy_dir).write(name, text)
+    process = HAProxyProcess(place)
+    try:
+        process.start()
+        yield process
+    finally:
+        process.stop()
+
+
+@pytest.fixture
+def data_plane(place: Place, haproxy: HAProxyProcess) -> HAProxy:
+    return place.data_plane()
+
+
+@pytest.fixture
+def stand_in(place: Place) -> Iterator[StandIn]:
+    """Two workers in one process."""
+    stand_in = StandIn(place.folder, "one.0", "two.0")
+    stand_in.start()
+    yield stand_in
+    stand_in.stop()
+
+
+@pytest_asyncio.fixture
+async def client(place: Place) -> AsyncIterator[httpx.AsyncClient]:
+    async with httpx.AsyncClient(base_url=place.url, timeout=20) as client:
+        yield client
