@@ -11,6 +11,7 @@ call when it is over. HAProxy's server timeout only speaks when the harness cann
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 import msgspec
@@ -21,7 +22,10 @@ from services.core.records import HealthCheck
 ANSWER_S = 1.0  # for the harness's own word on a call that took too long to reach HAProxy
 DRAIN_MARGIN_S = 5.0  # between the last moment a call may run and the moment its instance is told to end
 STOP_GRACE_S = 5.0  # between being told to end and being made to
+HOLD_S = 0.1  # a busy worker holds a call so long before it refuses it, so that retries do not spin
 KEEP_ALIVE_S = 30.0  # an idle connection of a caller is kept so long, by an old HAProxy worker too
+
+_FEWEST_TRIES, _MOST_TRIES = 3, 60_000  # HAProxy counts them in 16 bits
 
 
 class Deadlines(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,6 +34,7 @@ class Deadlines(msgspec.Struct, frozen=True, kw_only=True):
     request_timeout_s: float
     queue_timeout_s: float  # HAProxy: waiting for a free worker
     server_timeout_s: float  # HAProxy: computing; longer than the harness allows itself
+    tries: int  # HAProxy: of a call that busy workers refuse, each after `HOLD_S`, until its time is over
     longest_call_s: float  # what HAProxy alone would let pass, if no harness enforced the request timeout
     drain_s: float  # an instance that is routed out is left alone so long while it is not idle
     stop_grace_s: float  # from being told to end until it is made to
@@ -48,6 +53,7 @@ def derive(request_timeout_s: float) -> Deadlines:
         request_timeout_s=request_timeout_s,
         queue_timeout_s=request_timeout_s,
         server_timeout_s=server_timeout_s,
+        tries=min(_FEWEST_TRIES + math.ceil(request_timeout_s / HOLD_S), _MOST_TRIES),
         longest_call_s=request_timeout_s + server_timeout_s,
         drain_s=drain_s,
         stop_grace_s=STOP_GRACE_S,

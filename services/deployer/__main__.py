@@ -54,7 +54,7 @@ async def serve(config: DeployerConfig, stop: Stop) -> None:
         deployment_log=deployment_log,
         wake=wake,
     )
-    checks = {"bus": bus.check}
+    checks = {"bus": bus.check, "looks": deployer.check}
     try:
         async with asyncio.TaskGroup() as works:
             works.create_task(serve_health(stop, host=config.health_host, port=config.health_port, checks=checks))

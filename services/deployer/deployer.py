@@ -6,11 +6,8 @@ Every look is whole: what is desired, healthy, routed and running now; core/plac
 
 from __future__ import annotations
 
-import asyncio
-import secrets
+import time
 from collections import defaultdict
-from collections.abc import Coroutine
-from typing import TypeVar
 
 import msgspec
 import structlog
@@ -18,16 +15,15 @@ from msgspec.structs import replace
 
 from services.core.draining import Routers
 from services.core.errors import Unavailable, WorkloadRejected
-from services.core.ids import InstanceId, VersionId
-from services.core.placement import GRACE_S, Action, Decision, Forget, Start, Stop, decide
-from services.core.ports import Observed, Runtime, Workload
+from services.core.ids import VersionId
+from services.core.placement import Decision, Forget, Start, Stop, decide
+from services.core.ports import Observed, Runtime
 from services.core.progress import (
     Progress,
     Wanted,
     World,
     begin,
     clear_trouble,
-    new_instance_id,
     note_trouble,
     published,
     reject,
@@ -36,6 +32,7 @@ from services.core.progress import (
 )
 from services.core.records import Desired, Health, Heartbeat, Placement, PlacementPhase, Removed, RouterReport
 from services.core.subjects import version_key
+from services.deployer.actions import Actions
 from services.deployer.logs import DeploymentLog, InstanceLogs
 from services.kit import process
 from services.kit.bucket import KeyValue
@@ -47,11 +44,10 @@ from services.kit.wake import Wake
 
 log = structlog.get_logger()
 
-K = TypeVar("K")
-
 LOOK_EVERY_S = 0.25
 SWEEP_EVERY_S = 2.0
 MEMORY_STEP_BYTES = 16 << 20  # smaller changes of an instance's memory are not worth telling
+OVERDUE_S = 30.0  # without a look something is wrong with this process
 MAX_ENDED = 8  # of one version, waiting for their output to be read; beyond that it is given up
 
 
@@ -95,9 +91,14 @@ class Deployer:
         self._progress: dict[VersionId, Progress] = {}
         self._last_desired: dict[VersionId, Desired] = {}
         self._told: dict[VersionId, Placement] = {}
+        self._actions = Actions(runtime, wake)
         self._is_bus_silent = False
-        self._starting: dict[VersionId, asyncio.Task[None]] = {}
-        self._ending: dict[Action, asyncio.Task[None]] = {}
+        self._looked_at = time.monotonic()
+
+    def check(self) -> str | None:
+        """For `/healthz`."""
+        waited_s = time.monotonic() - self._looked_at
+        return f"no look for {waited_s:.0f} s" if waited_s > OVERDUE_S else None
 
     async def run(self, stop: process.Stop) -> None:
         """Look again at every change and a few times a second, until `stop`; what runs goes on running then."""
@@ -108,10 +109,10 @@ class Deployer:
                 except Unavailable as error:
                     log.warning("look_put_off", reason=error.reason)
                     await stop.wait_for(error.retry_after_s)
+                self._looked_at = time.monotonic()
                 await self._wake.wait_or(stop, LOOK_EVERY_S)
         finally:
-            for task in (*self._starting.values(), *self._ending.values()):
-                task.cancel()
+            self._actions.cancel()
 
     async def sweep(self, stop: process.Stop) -> None:
         """Put placements again that the bucket has lost."""
@@ -124,8 +125,8 @@ class Deployer:
     async def look(self) -> None:
         """One look at every version. Raises `Unavailable` when the runtime, or our own past, cannot be seen."""
         # Before observing: what a start that ends meanwhile has made would be missing in what was observed.
-        self._starting = _unfinished(self._starting)
-        self._ending = _unfinished(self._ending)
+        for version_id, outcome in self._actions.finished().items():
+            self._learn(version_id, outcome)
         self._is_bus_silent = False
         observed = await self._runtime.observe()
         self._instance_logs.follow(observed)
@@ -137,9 +138,23 @@ class Deployer:
         by_version: dict[VersionId, list[Observed]] = defaultdict(list)
         for each in observed:
             by_version[each.version_id].append(each)
+        world = self._world()
         for version_id in self._versions(by_version):
-            if version_id not in self._starting:
-                await self._look_at(version_id, tuple(by_version[version_id]))
+            if not self._actions.is_starting(version_id):
+                await self._look_at(version_id, replace(world, observed=tuple(by_version[version_id])))
+
+    def _learn(self, version_id: VersionId, outcome: WorkloadRejected | Unavailable | None) -> None:
+        progress = self._progress[version_id]
+        match outcome:
+            case WorkloadRejected(reason=reason):
+                placement = progress.placement
+                self._deployment_log.say(placement.model_id, version_id, f"failed: {reason}")
+                progress = reject(progress, reason)
+            case Unavailable(reason=reason):
+                progress = note_trouble(progress, reason, now())
+            case None:
+                progress = clear_trouble(progress)
+        self._progress[version_id] = progress
 
     def _versions(self, running: dict[VersionId, list[Observed]]) -> list[VersionId]:
         prefix = version_key(self._deployer_id, VersionId(""))
@@ -147,7 +162,7 @@ class Deployer:
         mine = {VersionId(key.removeprefix(prefix)) for key in keys if key.startswith(prefix)}
         return sorted(mine | running.keys() | self._progress.keys())
 
-    async def _look_at(self, version_id: VersionId, observed: tuple[Observed, ...]) -> None:
+    async def _look_at(self, version_id: VersionId, world: World) -> None:
         key = version_key(self._deployer_id, version_id)
         desired = self._mirrors.desired.entries.get(key) or self._mirrors.desired.removed.get(key)
         if desired is None:
@@ -155,7 +170,6 @@ class Deployer:
         if isinstance(desired, Desired):
             self._last_desired[version_id] = desired
         wanted = wanted_from(desired, self._last_desired.get(version_id))
-        world = self._world(observed)
         progress = self._progress.get(version_id) or self._recall(version_id, desired, wanted, world)
         if progress is None:
             return
@@ -168,9 +182,10 @@ class Deployer:
             and decision.progress.placement.phase is PlacementPhase.STOPPED
         ):
             await self._let_go(version_id)
-        self._act(version_id, desired, decision)
+        self._act(desired, decision)
 
-    def _world(self, observed: tuple[Observed, ...]) -> World:
+    def _world(self) -> World:
+        """What all versions have in common."""
         beats = self._mirrors.heartbeats.entries.values()
         routers = Routers(
             reports=self._mirrors.routers.entries,
@@ -178,7 +193,7 @@ class Deployer:
         )
         return World(
             now=now(),
-            observed=observed,
+            observed=(),
             health={each.instance_id: each for each in self._mirrors.health.entries.values()},
             routers=routers,
             may_remove=self._bus.is_connected and self._mirrors.are_whole(),
@@ -224,61 +239,17 @@ class Deployer:
         for memory in (self._progress, self._last_desired, self._told):
             memory.pop(version_id, None)
 
-    def _act(self, version_id: VersionId, desired: Desired | Removed, decision: Decision) -> None:
+    def _act(self, desired: Desired | Removed, decision: Decision) -> None:
         starts = sum(isinstance(action, Start) for action in decision.actions)
         if starts and isinstance(desired, Desired):
-            self._starting[version_id] = asyncio.create_task(self._start(desired, starts))
+            self._actions.start(desired, starts)
         ended = [action for action in decision.actions if isinstance(action, Forget)]
         for action in decision.actions:
             if isinstance(action, Stop):
-                self._end(action, self._runtime.stop(action.instance_id, grace_s=action.grace_s))
+                self._actions.stop(action)
         for action in ended:
             if self._instance_logs.is_drained(action.instance_id) or action in ended[:-MAX_ENDED]:
-                self._end(action, self._runtime.forget(action.instance_id))
-
-    def _end(self, action: Action, work: Coroutine[None, None, None]) -> None:
-        """Do it in the background, once at a time; a look that still asks for it afterwards does it again."""
-        if action in self._ending:
-            work.close()
-            return
-        self._ending[action] = asyncio.create_task(self._carry_out(action, work))
-
-    async def _carry_out(self, action: Action, work: Coroutine[None, None, None]) -> None:
-        try:
-            await work
-        except Unavailable as error:
-            log.warning("action_put_off", action=str(action), reason=error.reason)
-        finally:
-            self._wake.ring()
-
-    async def _start(self, desired: Desired, count: int) -> None:
-        version_id = desired.version_id
-        try:
-            for _ in range(count):
-                instance_id = _fresh_id(desired)
-                await self._runtime.ensure(Workload(instance_id=instance_id, desired=desired, grace_s=GRACE_S))
-                log.info("instance_started", version=version_id, instance=instance_id)
-            self._progress[version_id] = clear_trouble(self._progress[version_id])
-        except WorkloadRejected as error:
-            self._deployment_log.say(desired.model_id, version_id, f"failed: {error.reason}")
-            self._progress[version_id] = reject(self._progress[version_id], error.reason)
-        except Unavailable as error:
-            log.warning("start_put_off", version=version_id, reason=error.reason)
-            self._progress[version_id] = note_trouble(self._progress[version_id], error.reason, now())
-        finally:
-            self._wake.ring()
-
-
-def _unfinished(tasks: dict[K, asyncio.Task[None]]) -> dict[K, asyncio.Task[None]]:
-    """Those that still run. An error nobody foresaw ends the process here, visibly; its successor looks anew."""
-    for task in tasks.values():
-        if task.done():
-            task.result()
-    return {key: task for key, task in tasks.items() if not task.done()}
-
-
-def _fresh_id(desired: Desired) -> InstanceId:
-    return new_instance_id(desired.version_id, desired.generation, secrets.token_hex(4))
+                self._actions.forget(action)
 
 
 def _gist(placement: Placement) -> Placement:

@@ -68,8 +68,17 @@ class HAProxy:
     @property
     def is_current(self) -> bool:
         """The newest worker runs the configuration in place."""
-        newest = next((each for each in self._live.values() if each.process.is_newest), None)
+        newest = self._newest
         return newest is not None and newest.digest == self._candidates.digest
+
+    @property
+    def newest_pid(self) -> int | None:
+        """Of the worker that takes connections."""
+        return None if self._newest is None else self._newest.process.pid
+
+    @property
+    def _newest(self) -> _Live | None:
+        return next((each for each in self._live.values() if each.process.is_newest), None)
 
     async def _find_workers(self) -> None:
         """A worker that was there before keeps what is known of it; a new one is asked, whoever started it."""

@@ -17,7 +17,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from services.core.deadlines import KEEP_ALIVE_S, derive, hard_stop_after_s
+from services.core.deadlines import HOLD_S, KEEP_ALIVE_S, derive, hard_stop_after_s
 from services.core.ids import VersionId
 from services.core.routing import STOPPED, Backend, RoutingTable, Server, entries
 
@@ -28,7 +28,7 @@ API_TIMEOUT_S = 300
 FILE_DESCRIPTORS = 16384  # HAProxy derives from it how many connections it takes
 SHOWN = ("model", "openapi.json")  # what of an instance is reachable from outside
 CREDENTIALS = ("Authorization", "Proxy-Authorization", "Cookie", "X-Domino-Api-Key")
-TRIES = 1000
+RETRIED_BYTES = 8192  # of a body: a call that is larger may not fit the buffer that a retry is sent from
 
 _CLOSED = " disabled #"  # the comment makes it a text no address can hold
 _UNIQUE_ID = "%[rand(4294967295),hex,bytes(8,8)]%[rand(4294967295),hex,bytes(8,8)]"
@@ -186,7 +186,6 @@ def _common(settings: Settings) -> Iterable[str]:
     yield "    balance leastconn"
     # A call leaves a dead server at once, and the server is left alone until a check finds it alive.
     yield "    option redispatch 1"
-    yield f"    retries {TRIES}"
     # 503 is a worker's word for "busy, I did not start": `maxconn` is counted per HAProxy process.
     yield "    retry-on conn-failure 503"
     yield (
@@ -201,7 +200,11 @@ def _version(version: VersionId, backend: Backend) -> Iterable[str]:
     yield f"backend {version} from models"
     yield f"    timeout queue {_ms(deadlines.queue_timeout_s)}"
     yield f"    timeout server {_ms(deadlines.server_timeout_s)}"
+    yield f"    retries {deadlines.tries}"
     yield f"    http-request wait-for-body time {total}"
+    # How long a busy worker holds the call before it refuses it: to the end, if it cannot be sent elsewhere.
+    yield f"    http-request set-header X-Modelway-Hold-Ms {_ms(HOLD_S)[:-2]}"
+    yield f"    http-request set-header X-Modelway-Hold-Ms {total[:-2]} if {{ req.body_size gt {RETRIED_BYTES} }}"
     yield f"    http-request set-header X-Modelway-Remaining-Ms %[date(0,ms),sub(txn.began),neg,add({total[:-2]})]"
     yield from (f"    {_server(each)}" for each in backend.servers)
 

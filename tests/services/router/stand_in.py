@@ -2,7 +2,8 @@
 
     python stand_in.py NAME=SOCKET…
 
-It keeps the harness's contract with the router: one call at a time, a second one is refused with 503 before it starts.
+It keeps the harness's contract with the router: one call at a time; a second one is held for `X-Modelway-Hold-Ms`, and
+then refused with 503 before it starts.
 `X-Test-Delay: 0.5` computes that long; `X-Test-Status: 500` answers so. The answer tells who answered and what came.
 """
 
@@ -19,7 +20,7 @@ from pathlib import Path
 class Worker:
     def __init__(self, name: str) -> None:
         self._name = name
-        self._is_busy = False
+        self._free = asyncio.Lock()
         self._calls = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -45,18 +46,20 @@ class Worker:
         return headers.get("connection", "").lower() != "close"
 
     async def _answer(self, request: str, headers: dict[str, str], body: bytes) -> tuple[int, dict[str, object]]:
-        if self._is_busy:
-            return 503, {"errors": ["this worker is busy"]}
         if headers.get("x-modelway-server") != self._name:
             return 421, {"errors": [f"this is {self._name}"]}
-        self._is_busy = True
+        try:
+            async with asyncio.timeout(int(headers.get("x-modelway-hold-ms", "0")) / 1000):
+                await self._free.acquire()
+        except TimeoutError:
+            return 503, {"errors": ["this worker is busy"]}
         try:
             self._calls += 1
             await asyncio.sleep(float(headers.get("x-test-delay", "0")))
             said = {"server": self._name, "calls": self._calls, "request": request, "headers": headers}
             return int(headers.get("x-test-status", "200")), {**said, "bytes": len(body)}
         finally:
-            self._is_busy = False
+            self._free.release()
 
 
 async def main(places: list[str]) -> None:

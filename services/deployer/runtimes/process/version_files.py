@@ -31,6 +31,7 @@ class VersionFiles:
         self._environments_dir = environments_dir
         self._blobs = blobs
         self._locks: dict[Path, asyncio.Lock] = {}
+        self._is_tidy = False
 
     async def bundle(self, desired: Desired) -> Bundle:
         """What the version is made of. Raises `WorkloadRejected` when it is gone for good, or `Unavailable`."""
@@ -62,6 +63,10 @@ class VersionFiles:
 
     async def _unpack(self, folder: Path, project: Path, bundle: Bundle, gid: int | None) -> None:
         make_passable(self._versions_dir)
+        if not self._is_tidy:  # what an earlier deployer was unpacking when it died
+            self._is_tidy = True
+            for left in self._versions_dir.glob(".*"):
+                await asyncio.to_thread(_discard, left)
         aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=self._versions_dir))
         try:
             await self._blobs.fetch(bundle.files, aside / "files.tar")
