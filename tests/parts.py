@@ -95,6 +95,12 @@ class Process:
 
     def signal(self, number: signal.Signals) -> None:
         os.kill(self.pid, number)
+        if number is signal.SIGSTOP:
+            wait_for(self._is_stopped, what="every thread has stopped")
+
+    def _is_stopped(self) -> bool:
+        stats = Path(f"/proc/{self.pid}/task").glob("*/stat")
+        return all(stat.read_text().rpartition(")")[2].split()[0] in "TZ" for stat in stats)
 
     def kill(self) -> None:
         """`kill -9`, and gone when this returns."""

@@ -11,11 +11,10 @@ from services.core.aggregates import ENVIRONMENT, PERSON
 from services.core.commands import AddApiKey, AddPerson, CreateEnvironment
 from services.core.errors import Refused
 from services.core.ids import AggregateId
+from services.core.names import DEFAULT_ENVIRONMENT
 from services.core.person import Person
 from services.kit.config import Secret
 from services.kit.ids import new_object_id
-
-DEFAULT_ENVIRONMENT = "default"
 
 
 async def bootstrap(ledger: Ledger, store: MongoStore, *, user_name: str, api_key: Secret) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from services.core import deadlines
 from services.core.errors import Invalid
 from services.core.records import HealthCheck
 
@@ -38,9 +39,6 @@ BOUNDS = {
 def check(settings: Settings) -> Settings:
     """`settings` itself, when every value is within its bounds and they fit together; else `Invalid`.
 
-    The health check must not kill an instance that is merely busy: period x failure threshold has to be greater than
-    the request timeout.
-
     >>> check(Settings(instances=33))
     Traceback (most recent call last):
     services.core.errors.Invalid: instances must be between 1 and 32, got 33
@@ -49,12 +47,7 @@ def check(settings: Settings) -> Settings:
         value = getattr(settings, name)
         if not low <= value <= high:
             raise Invalid(f"{name} must be between {low} and {high}, got {value}", field=name)
-    health = settings.health_check
-    patience_s = health.period_s * health.failure_threshold
-    if patience_s <= settings.request_timeout_s:
-        raise Invalid(
-            f"period x failure threshold must be greater than the request timeout: {health.period_s:g} s x "
-            f"{health.failure_threshold} = {patience_s:g} s, the request timeout is {settings.request_timeout_s:g} s",
-            field="health_check",
-        )
+    deadlines.check(
+        settings.request_timeout_s, settings.health_check, start_deadline_s=settings.start_deadline_s
+    )
     return settings

@@ -176,11 +176,8 @@ class Deployer:
         decision = decide(wanted, progress, world)
         self._progress[version_id] = decision.progress
         await self._tell(version_id, decision)
-        if (
-            isinstance(desired, Removed)
-            and not observed
-            and decision.progress.placement.phase is PlacementPhase.STOPPED
-        ):
+        is_over = decision.progress.placement.phase is PlacementPhase.STOPPED and not world.observed
+        if is_over and isinstance(desired, Removed):
             await self._let_go(version_id)
         self._act(desired, decision)
 

@@ -94,17 +94,21 @@ class Blobs:
         return {digest for digest, is_there in zip(asked, found, strict=True) if is_there}
 
     async def claim(self, name: str, data: bytes) -> bytes:
-        """Write-once by name: the first writer's bytes, for everyone. `name` is bus tokens joined by `/`."""
+        """Write-once by name: the first writer's bytes, for everyone. `name` is bus tokens joined by `/`;
+        `data` is not empty."""
         if not all(is_bus_token(part) for part in name.split("/")):
             raise Invalid(f"not a name for a claim: {name!r}")
         path = f"claims/{name}"
         with _translated(f"claim {name}"):
             try:
                 await obstore.put_async(self._store, path, data, mode="create")
-                await self._sync(path)
             except obstore.exceptions.AlreadyExistsError:
                 result = await obstore.get_async(self._store, path)
-                return bytes(await result.bytes_async())
+                if winner := bytes(await result.bytes_async()):
+                    return winner
+                # An empty one was torn by a power cut before anybody was told that it had won.
+                await obstore.put_async(self._store, path, data)
+            await self._sync(path)
             return data
 
     async def claimed(self, name: str) -> bytes | None:

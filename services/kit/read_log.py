@@ -9,11 +9,14 @@ from datetime import datetime
 
 import msgspec
 import nats.errors
+import structlog
 from nats.js import JetStreamContext, api
 
 from services.core.records import LogLine
 from services.core.subjects import Stream
 from services.kit.bus import Bus
+
+log = structlog.get_logger()
 
 _READ_S = 10.0
 _IDLE_S = 30.0
@@ -31,8 +34,16 @@ async def read_log(bus: Bus, subject: str, *, since: datetime | None, limit: int
         contextlib.aclosing(_messages(jetstream, subject, since)) as messages,
     ):
         async for message in messages:
-            lines.extend(line for line in _DECODER.decode(message) if since is None or line.at >= since)
+            lines.extend(line for line in _decoded(message) if since is None or line.at >= since)
     return list(lines)
+
+
+def _decoded(message: bytes) -> list[LogLine]:
+    try:
+        return _DECODER.decode(message)
+    except msgspec.MsgspecError as error:
+        log.warning("log_lines_unreadable", reason=str(error))  # one bad chunk does not hide the others
+        return []
 
 
 async def _messages(jetstream: JetStreamContext, subject: str, since: datetime | None) -> AsyncGenerator[bytes, None]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -28,13 +27,14 @@ def test_a_killed_process_comes_back_and_the_publish_ends_running_once(
     platform: Platform, steady: str, tmp_path: Path, program: str
 ) -> None:
     name = f"victim-of-{program}"
-    project = write_project(tmp_path / name, f"offset = {time.time_ns()}\n" + SUM)
+    project = write_project(tmp_path / name, "import time\ntime.sleep(1.5)\n" + SUM)
     command = ("publish", str(project), "--name", name, "--file", "predict.py", "--function", "predict", "--json")
     ended: list[Ran] = []
     publishing = threading.Thread(target=lambda: ended.append(platform.cli(*command)))
     with Callers(*endpoint(platform, steady), {"parameters": [1, 2]}).calling() as callers:
         publishing.start()
         wait_for(lambda: bool(_versions(platform, name)) or not publishing.is_alive(), 30, what="the version is there")
+        assert publishing.is_alive(), "the process was to be killed while the publish is under way"
         platform.kill(program)
         publishing.join(200)
     assert ended, "the publish did not end"

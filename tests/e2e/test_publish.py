@@ -108,7 +108,7 @@ def test_a_new_version_takes_over_without_a_failed_request(platform: Platform, s
             30,
             what="version 2 answers",
         )
-        first = lambda: next(v for v in platform.done("versions", sums) if v["number"] == 1)  # noqa: E731
+        first = lambda: next(v for v in platform.done("versions", sums) if v["version"] == 1)  # noqa: E731
         wait_for(lambda: first()["status"] == "Stopped", 60, what="version 1 is stopped")
     assert callers.failures == []
     assert callers.sent > 50
@@ -150,7 +150,7 @@ def test_a_version_that_fails_says_why_in_one_sentence_and_the_one_before_goes_o
         ran = platform.cli("publish", str(project), "--name", sums, *arguments)
     assert ran.code == 1, what
     assert named in ran.err + ran.out
-    newest = max(platform.done("versions", sums), key=lambda version: int(version["number"]))
+    newest = max(platform.done("versions", sums), key=lambda version: int(version["version"]))
     assert newest["status"] == "Failed"
     assert named in newest["reason"]
     assert "\n" not in newest["reason"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -221,12 +220,3 @@ def _where(query: ModelQuery) -> Document:
     if query.name:
         where["state.name"] = {"$regex": query.name, "$options": "i"}
     return where
-
-
-def is_regular_expression(text: str) -> bool:
-    """Whether `text` may be searched for; checked before it reaches the database."""
-    try:
-        re.compile(text)
-    except re.error:
-        return False
-    return True

@@ -13,7 +13,7 @@ from services.deployer.config import FoldersConfig
 from services.kit.bus import Bus
 from tests.instances import Bench
 from tests.parts import NatsServer
-from tests.services.deployer.platform import Platform
+from tests.services.deployer.parts import Platform
 
 
 @pytest_asyncio.fixture

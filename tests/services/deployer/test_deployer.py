@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from functools import partial
 
 from msgspec.structs import replace
 
+from services.core.errors import Unavailable
+from services.core.ids import InstanceId
 from services.core.records import InstancePhase, PlacementPhase
+from services.kit.setup import create_all
 from tests.instances import harness_processes
 from tests.makers import MODEL_ID
-from tests.parts import wait_until, wait_until_async
-from tests.services.deployer.platform import ROOT, Platform, alive, ready
+from tests.parts import NatsServer, wait_until, wait_until_async
+from tests.services.deployer.parts import ROOT, Platform, alive, ready
 
 
 def leaders(platform: Platform) -> list[int]:
@@ -224,7 +229,9 @@ async def test_stop_all_ends_every_instance_and_the_next_deployer_starts_them_ag
     assert (after.phase, after.exits) == (PlacementPhase.RUNNING, 0)
 
 
-async def test_what_an_instance_writes_arrives_whole_also_across_an_outage(platform: Platform) -> None:
+async def test_what_an_instance_writes_arrives_whole_while_the_bus_and_the_deployer_are_killed(
+    platform: Platform, nats_server: NatsServer
+) -> None:
     script = (
         "import threading, time, sys\n"
         "def talk():\n"
@@ -238,12 +245,46 @@ async def test_what_an_instance_writes_arrives_whole_also_across_an_outage(platf
     (instance_id,) = ready(placement)
     platform.deployer.kill()
     platform.deployer.start()
+    await asyncio.to_thread(nats_server.restart)
 
     async def is_all_there() -> bool:
-        lines = await platform.instance_log(wanted, instance_id)
-        return [line.text for line in lines if line.stream == "stdout"][-1:] == ["line 299"]
+        with suppress(Unavailable):
+            lines = await platform.instance_log(wanted, instance_id)
+            return [line.text for line in lines if line.stream == "stdout"][-1:] == ["line 299"]
+        return False
 
-    await wait_until_async(is_all_there, 20, what="the last line arrives")
+    await wait_until_async(is_all_there, 30, what="the last line arrives")
     lines = await platform.instance_log(wanted, instance_id)
     assert [line.text for line in lines if line.stream == "stdout"] == [f"line {n}" for n in range(300)]
     assert [line.text for line in lines if line.stream == "stderr"] == ["oops"]
+    after = await platform.until(wanted, lambda p: len(ready(p)) == 1, what="it runs as before")
+    assert (ready(after), after.exits) == ([instance_id], 0)
+
+
+async def test_a_bus_that_lost_its_memory_stops_nothing_and_learns_everything_again(
+    platform: Platform, nats_server: NatsServer
+) -> None:
+    wanted = await platform.bench.desired(instances=2)
+    await platform.want(wanted)
+    before = await platform.until(wanted, lambda p: p.phase is PlacementPhase.RUNNING, what="it runs")
+    processes = leaders(platform)
+
+    await asyncio.to_thread(nats_server.forget_everything)
+    await wait_until_async(partial(is_made_again, platform), 20, what="api has made the buckets again")
+    after = await platform.until(wanted, lambda p: len(ready(p)) == 2, what="the placement is back")
+    await wait_until_async(partial(is_healthy, platform, ready(before)[0]), 20, what="its health is back")
+
+    assert leaders(platform) == processes
+    assert (ready(after), after.exits) == (ready(before), 0)
+
+
+async def is_made_again(platform: Platform) -> bool:
+    with suppress(Unavailable):
+        await create_all(platform.bus)
+        return True
+    return False
+
+
+async def is_healthy(platform: Platform, instance_id: InstanceId) -> bool:
+    health = await platform.health(instance_id)
+    return health is not None and health.is_ready

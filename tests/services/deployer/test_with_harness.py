@@ -10,7 +10,7 @@ import pytest
 
 from services.core.records import InstancePhase, PlacementPhase
 from tests.instances import ENVIRONMENT, harness_processes
-from tests.services.deployer.platform import Platform, ready
+from tests.services.deployer.parts import Platform, ready
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("modelway_harness") is None, reason="modelway_harness is not installed"

@@ -139,6 +139,14 @@ async def test_of_racing_claims_one_wins_and_everyone_learns_which(folder: Path)
     assert await stores[0].claim("locks/numpy", b"late") in answers
 
 
+async def test_a_claim_torn_by_a_power_cut_is_made_again(blobs: Blobs, folder: Path) -> None:
+    await blobs.claim("locks/numpy", b"lock")
+    (file,) = files_in(folder)
+    file.write_bytes(b"")
+    assert await blobs.claim("locks/numpy", b"again") == b"again"
+    assert await blobs.claim("locks/numpy", b"late") == b"again"
+
+
 async def test_a_claims_name_cannot_leave_its_place(blobs: Blobs) -> None:
     for name in ("", "../x", "a//b", "/a", "a/../../b"):
         with pytest.raises(Invalid):

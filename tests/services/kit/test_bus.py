@@ -177,6 +177,28 @@ async def test_a_stream_that_was_made_differently_is_changed_and_keeps_its_messa
     assert info.state.messages == 1
 
 
+async def test_a_client_that_does_not_come_back_by_itself_is_replaced(
+    bus: Bus, nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.kit.bus._STUCK_S", 0.3)
+    stuck = bus.client
+    nats_server.kill()
+    await wait_until(lambda: not bus.is_connected)
+    assert stuck._reconnection_task is not None
+    stuck._reconnection_task.cancel()
+    nats_server.start()
+    await wait_until(lambda: bus.is_connected)
+    assert bus.client is not stuck
+    await bus.publish(SUBJECT, report())
+
+
+async def test_an_unreadable_chunk_does_not_hide_the_other_lines(bus: Bus) -> None:
+    await bus.client.publish(LOG, b"{not lines")
+    await bus.publish_logs(LOG, lines("heard"))
+    await wait_until_stored(bus, 2)
+    assert [line.text for line in await read_log(bus, LOG, since=None, limit=10)] == ["heard"]
+
+
 # nats-py leaves the sockets of refused attempts to the garbage collector, which then complains.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 async def test_a_refused_password_is_tried_again_until_it_is_right(tmp_path_factory: pytest.TempPathFactory) -> None:

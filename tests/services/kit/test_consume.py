@@ -184,6 +184,33 @@ async def test_what_cannot_be_read_is_buried_and_the_next_message_comes(bus: Bus
     assert "cannot be read" in grave.reason
 
 
+async def test_a_message_is_not_buried_before_its_end_was_told(bus: Bus) -> None:
+    class Patient(Seen):
+        async def give_up(self, value: BuildReport, reason: str) -> None:
+            await super().give_up(value, reason)
+            if len(self.given_up) == 1:
+                raise Unavailable("the database does not answer", retry_after_s=0.01)
+            raise KeyError("a bug; saying it again would not help")
+
+    async def fail(_value: BuildReport, _attempt: Attempt) -> None:
+        raise BuildFailed("no such file")
+
+    seen = Patient(fail)
+    await send(bus)
+    async with at_work(recording(bus, seen)):
+        await wait_until_settled(bus)
+    assert len(seen.given_up) == 2
+    assert len(await graves(bus)) == 1
+
+
+async def test_a_message_as_large_as_the_bus_takes_is_buried_all_the_same(bus: Bus) -> None:
+    async with bus.deadline("send") as jetstream:
+        await jetstream.publish(build_fact(VersionId("v")), b"x" * 1_000_000)
+    async with at_work(recording(bus, Seen())):
+        await wait_until_settled(bus)
+    assert len(await graves(bus)) == 1
+
+
 async def test_long_work_is_kept_alive_and_not_delivered_again(quick: Bus) -> None:
     async def work_long(_value: BuildReport, _attempt: Attempt) -> None:
         await asyncio.sleep(ACK_WAIT_S * 3)
