@@ -87,7 +87,7 @@ class _Look:
             return
         self._condemn()
         current = self._current()
-        if len(current) < self.wanted.instances and self._may_start():
+        if self._may_start():
             self.actions += [Start()] * (self.wanted.instances - len(current))
         self._set_phase(current)
         for spare in _spare(current, self.wanted.instances) if self.world.may_remove else ():

@@ -23,6 +23,7 @@ from services.core.records import (
 )
 
 DRAIN_MARGIN_S = 5.0  # drain time beyond the request timeout
+UNKNOWN_GENERATION = 0
 DEFAULT_DRAIN_S = 65.0  # of a removed version whose settings are not known any more
 STEADY_S = 60.0  # an instance that lived this long was no part of a crash loop
 UNKNOWN_EXIT = "ended for an unknown reason"
@@ -79,7 +80,7 @@ def wanted_from(desired: Desired | Removed, last: Desired | None = None) -> Want
     is_running = isinstance(desired, Desired) and desired.target is Target.RUNNING
     return Wanted(
         instances=known.instances if known is not None and is_running else 0,
-        generation=0 if known is None else known.generation,
+        generation=UNKNOWN_GENERATION if known is None else known.generation,
         desired_revision=desired.revision,
         memory_bytes=0 if known is None else known.memory_bytes,
         start_deadline_s=0.0 if known is None else known.start_deadline_s,
@@ -135,13 +136,15 @@ def clear_trouble(progress: Progress) -> Progress:
 
 
 def renew(progress: Progress, wanted: Wanted, now: datetime) -> Progress:
-    """A new generation begins with clean counts; what runs of the old one is kept until it is replaced."""
+    """A new generation begins with clean counts; what runs of the old one is kept until it is replaced.
+
+    So does one that is stopped before it was ever seen to start: who ordered it waits to hear that it is stopped.
+    """
     placement = replace(progress.placement, desired_revision=wanted.desired_revision)
-    if not wanted.instances or placement.generation == wanted.generation:
+    if wanted.generation in (UNKNOWN_GENERATION, placement.generation):
         return replace(progress, placement=placement)
-    fresh = replace(
-        placement, generation=wanted.generation, phase=PlacementPhase.STARTING, reason="", exits=0, last_exit=""
-    )
+    phase = PlacementPhase.STARTING if wanted.instances else PlacementPhase.STOPPING
+    fresh = replace(placement, generation=wanted.generation, phase=phase, reason="", exits=0, last_exit="")
     return Progress(placement=fresh, began_at=now, drains=progress.drains)
 
 

@@ -10,7 +10,7 @@ from services.core.draining import HOLD_S, Routers
 from services.core.ids import InstanceId
 from services.core.placement import Forget, Start, Stop
 from services.core.progress import note_trouble, reject
-from services.core.records import InstancePhase, PlacementPhase
+from services.core.records import InstancePhase, PlacementPhase, Target
 from tests.core.deployment import Deployment, desired
 from tests.makers import MODEL_ID, version_id
 
@@ -313,6 +313,34 @@ def test_a_router_that_never_reported_is_waited_for_while_its_heart_beats() -> N
     assert deployment.look().actions == ()
 
 
+def test_calls_through_a_silent_router_are_waited_for_as_long_as_they_may_take() -> None:
+    deployment = Deployment(desired(request_timeout_s=60.0)).run_all()
+    deployment.routes_to(routes=1)
+    deployment.live_routers = frozenset()
+    deployment.stop()
+    deployment.look()
+    deployment.after(HOLD_S).look()
+    assert deployment.after(64).look().actions == ()
+    assert deployment.after(1).look().actions == (Stop(deployment.id("1-0"), 5.0),)
+
+
+def test_what_drains_does_not_count_when_it_is_scaled_up_again() -> None:
+    deployment = Deployment(desired(instances=2)).run_all()
+    deployment.want(instances=1)
+    deployment.look()
+    deployment.want(instances=2)
+    assert Start() in deployment.look().actions
+
+
+def test_the_end_of_an_older_generation_is_not_counted_for_the_new_one() -> None:
+    deployment = Deployment(desired()).run_all()
+    deployment.want(generation=2)
+    deployment.start_all()
+    deployment.end("1-0")
+    deployment.look()
+    assert (deployment.placement.exits, deployment.placement.last_exit) == (0, "")
+
+
 def test_a_placement_that_could_not_be_published_marks_nothing() -> None:
     deployment = Deployment(desired()).run_all()
     deployment.stop()
@@ -346,6 +374,17 @@ def test_a_started_again_version_counts_from_nothing() -> None:
     deployment.want(target="running", generation=2)
     assert Start() in deployment.look().actions
     assert (deployment.placement.exits, deployment.placement.generation) == (0, 2)
+
+
+def test_a_generation_that_was_stopped_before_it_was_seen_to_start_is_stopped_under_its_own_number() -> None:
+    deployment = Deployment(desired()).start_all()
+    deployment.stop()
+    deployment.look()
+    deployment.end("1-0", was_stopped=True)
+    deployment.look()
+    deployment.want(target=Target.STOPPED, generation=2)
+    deployment.look()
+    assert (deployment.phase(), deployment.placement.generation) == (PlacementPhase.STOPPED, 2)
 
 
 def test_a_router_is_behind_until_its_report_says_otherwise() -> None:

@@ -359,7 +359,7 @@ def test_a_route_whose_tokens_are_not_all_told_is_not_effective() -> None:
 
 
 def test_the_tombstone_of_a_route_is_effective_when_nothing_of_the_model_is_left() -> None:
-    removed = {MODEL_ID: Removed(revision=9)}
+    removed: dict[str, Removed] = {MODEL_ID: Removed(revision=9)}
     left = RoutingTable(routes={LATEST: STOPPED})
     assert effective_routes(Known(), removed, RoutingTable(), [worker(RoutingTable())]) == {AggregateId(MODEL_ID): 9}
     assert effective_routes(Known(), removed, RoutingTable(), [worker(left)]) == {}
