@@ -123,11 +123,15 @@ class History:
         return [type(entry.event).__name__ for entry in self.entries]
 
 
-def instance(number: int, phase: InstancePhase = InstancePhase.RUNNING) -> Instance:
+def instance_id(number: int, generation: int = 1) -> InstanceId:
+    return InstanceId(f"00000001-{generation}-{number}")
+
+
+def instance(number: int, phase: InstancePhase = InstancePhase.RUNNING, *, generation: int = 1) -> Instance:
     return Instance(
-        instance_id=InstanceId(f"i-{number}"),
+        instance_id=instance_id(number, generation),
         phase=phase,
-        addresses=(f"/run/i-{number}/w0.sock",),
+        addresses=(f"/run/{number}/w0.sock",),
         started_at=START,
     )
 
@@ -148,9 +152,9 @@ def placement(number: int = 1, *, instances: Iterable[Instance] = (), **changes:
 
 def health(*numbers: int, is_ready: bool = True) -> dict[InstanceId, Health]:
     return {
-        InstanceId(f"i-{number}"): Health(
+        instance_id(number): Health(
             revision=1,
-            instance_id=InstanceId(f"i-{number}"),
+            instance_id=instance_id(number),
             version_id=version_id(1),
             is_ready=is_ready,
             failures=0 if is_ready else 1,

@@ -45,9 +45,7 @@ def decide(environment: Environment | None, command: EnvironmentCommand) -> tupl
         case CreateEnvironment():
             if environment is not None:
                 return ()
-            created = EnvironmentCreated(
-                owner_id=command.owner_id, name=command.name, visibility=command.visibility
-            )
+            created = EnvironmentCreated(owner_id=command.owner_id, name=command.name, visibility=command.visibility)
             return (created, _revised(command, number=1))
         case ReviseEnvironment():
             if environment is None:
@@ -58,9 +56,7 @@ def decide(environment: Environment | None, command: EnvironmentCommand) -> tupl
 
 
 def _revised(command: EnvironmentCommand, *, number: int) -> Event:
-    return EnvironmentRevised(
-        revision_id=command.revision_id, number=number, requirements=command.requirements
-    )
+    return EnvironmentRevised(revision_id=command.revision_id, number=number, requirements=command.requirements)
 
 
 def evolve(environment: Environment | None, entry: Entry) -> Environment:

@@ -153,9 +153,7 @@ def evolve_version(version: Version, event: Event, revision: int) -> Version:
     generation = getattr(event, "generation", version.generation)
     if not isinstance(event, DeploymentOrdered) and generation != version.generation:
         return version
-    move = BUILD_MOVES.get((version.build, type(event))) or DEPLOYMENT_MOVES.get(
-        (version.deployment, type(event))
-    )
+    move = BUILD_MOVES.get((version.build, type(event))) or DEPLOYMENT_MOVES.get((version.deployment, type(event)))
     return version if move is None else move(version, event, revision)
 
 

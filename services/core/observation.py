@@ -12,17 +12,19 @@ from services.core.commands import ModelCommand, RecordFailed, RecordReady, Reco
 from services.core.ids import InstanceId, VersionId
 from services.core.lifecycle import DeploymentPhase, Seen, Version
 from services.core.model import Model
+from services.core.progress import generation_of
 from services.core.records import Health, InstancePhase, Placement, PlacementPhase, RouterReport
 
 _SERVING = (InstancePhase.STARTING, InstancePhase.RUNNING)
 
 
 def ready_instances(placement: Placement, health: Mapping[InstanceId, Health]) -> int:
-    """How many instances of the placement are up and healthy now."""
+    """How many instances of the placement's own generation are up and healthy now; older ones only still serve."""
     return sum(
         1
         for instance in placement.instances
         if instance.phase in _SERVING
+        and generation_of(instance.instance_id) == placement.generation
         and (verdict := health.get(instance.instance_id)) is not None
         and verdict.is_ready
     )
@@ -52,8 +54,7 @@ def conclude(
     commands = (
         _of_version(version, placement, health, wanted_instances=model.settings.instances)
         for version in model.versions
-        if (placement := placements.get(version.id)) is not None
-        and placement.generation == version.generation
+        if (placement := placements.get(version.id)) is not None and placement.generation == version.generation
     )
     return tuple(command for command in commands if command is not None)
 

@@ -64,9 +64,7 @@ class Desired(Record, frozen=True, kw_only=True, tag="desired"):
     request_timeout_s: float
     start_deadline_s: float
     health_check: HealthCheck
-    routed_out_at: int = (
-        0  # with target stopped: drain only once every live router has this revision of the route
-    )
+    routed_out_at: int = 0  # with target stopped: drain only once every live router has this revision of the route
 
 
 class Bundle(msgspec.Struct, frozen=True, kw_only=True):

@@ -47,7 +47,5 @@ def check(settings: Settings) -> Settings:
         value = getattr(settings, name)
         if not low <= value <= high:
             raise Invalid(f"{name} must be between {low} and {high}, got {value}", field=name)
-    deadlines.check(
-        settings.request_timeout_s, settings.health_check, start_deadline_s=settings.start_deadline_s
-    )
+    deadlines.check(settings.request_timeout_s, settings.health_check, start_deadline_s=settings.start_deadline_s)
     return settings

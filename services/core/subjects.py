@@ -69,9 +69,7 @@ def build_fact(version_id: VersionId) -> str:
     return f"fact.builder.build.{version_id}"
 
 
-def log(
-    kind: LogKind, model_id: AggregateId, version_id: VersionId, instance_id: InstanceId | None = None
-) -> str:
+def log(kind: LogKind, model_id: AggregateId, version_id: VersionId, instance_id: InstanceId | None = None) -> str:
     base = f"log.{kind}.{model_id}.{version_id}"
     return base if instance_id is None else f"{base}.{instance_id}"
 

@@ -111,6 +111,4 @@ def _desired(model: Model, version: Version, deployer_id: str) -> Effect:
         health_check=settings.health_check,
         routed_out_at=0 if version.is_wanted else version.unrouted_at,
     )
-    return Effect(
-        bucket=subjects.Bucket.DESIRED, key=subjects.version_key(deployer_id, version.id), body=body
-    )
+    return Effect(bucket=subjects.Bucket.DESIRED, key=subjects.version_key(deployer_id, version.id), body=body)

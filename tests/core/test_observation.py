@@ -6,7 +6,7 @@ from services.core.commands import RecordFailed, RecordReady, RecordStalled, Rec
 from services.core.observation import conclude, seen
 from services.core.records import InstancePhase, PlacementPhase
 from services.core.settings import Settings
-from tests.makers import History, built, create, health, instance, placement, publish, ready, version_id
+from tests.makers import History, built, create, health, instance, instance_id, placement, publish, ready, version_id
 
 ONE = version_id(1)
 
@@ -25,6 +25,12 @@ def test_a_version_is_ready_when_all_its_instances_are_ready_at_once() -> None:
 def test_a_draining_instance_does_not_count() -> None:
     both = {ONE: placement(instances=[instance(1), instance(2, InstancePhase.DRAINING)])}
     assert conclude(starting().state, both, health(1, 2)) == ()
+
+
+def test_an_older_generation_that_still_serves_does_not_make_the_new_one_ready() -> None:
+    old = {ONE: placement(generation=1, instances=[instance(1, generation=7), instance(2, generation=7)])}
+    verdicts = {instance_id(n, 7): verdict for n, verdict in zip((1, 2), health(1, 2).values(), strict=True)}
+    assert conclude(starting().state, old, verdicts) == ()
 
 
 def test_instances_of_another_generation_say_nothing() -> None:

@@ -97,6 +97,11 @@ def test_what_the_function_prints_is_in_the_instance_log(platform: Platform, tmp
     )
 
 
+def status_of(platform: Platform, name: str, number: int) -> str:
+    versions: list[dict[str, str]] = platform.done("versions", name)
+    return next(each["status"] for each in versions if each["version"] == number)
+
+
 def test_a_new_version_takes_over_without_a_failed_request(platform: Platform, sums: str, tmp_path: Path) -> None:
     url, token = endpoint(platform, sums)
     with Callers(url, token, {"parameters": [1, 2]}).calling() as callers:
@@ -108,8 +113,7 @@ def test_a_new_version_takes_over_without_a_failed_request(platform: Platform, s
             30,
             what="version 2 answers",
         )
-        first = lambda: next(v for v in platform.done("versions", sums) if v["version"] == 1)  # noqa: E731
-        wait_for(lambda: first()["status"] == "Stopped", 60, what="version 1 is stopped")
+        wait_for(lambda: status_of(platform, sums, 1) == "Stopped", 60, what="version 1 is stopped")
     assert callers.failures == []
     assert callers.sent > 50
 
