@@ -59,6 +59,7 @@ class Api:
         await self._prepare(stop)
         deps = Deps(
             store=self._store,
+            evidence=self._store,
             ledger=self._ledger,
             observed=self._observed,
             blobs=Blobs(self._config.blobs_url),

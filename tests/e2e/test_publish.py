@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -98,8 +99,8 @@ def test_what_the_function_prints_is_in_the_instance_log(platform: Platform, tmp
 
 
 def status_of(platform: Platform, name: str, number: int) -> str:
-    versions: list[dict[str, str]] = platform.done("versions", name)
-    return next(each["status"] for each in versions if each["version"] == number)
+    versions: list[dict[str, Any]] = platform.done("versions", name)
+    return str(next(each["status"] for each in versions if each["version"] == number))
 
 
 def test_a_new_version_takes_over_without_a_failed_request(platform: Platform, sums: str, tmp_path: Path) -> None:

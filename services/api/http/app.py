@@ -23,6 +23,7 @@ from services.api.http.tokens import Tokens
 from services.api.http.versions import Versions
 from services.api.ports import Ledger, Observed, Store
 from services.api.secrets import TokenVault
+from services.api.verify import Evidence
 from services.core.snapshot import SnapshotLimits
 from services.kit.blobs import Blobs
 from services.kit.process import Stop
@@ -35,6 +36,7 @@ class Deps:
     """What the handlers need. `proxies` are the peers whose X-Forwarded-For is believed: our own HAProxy."""
 
     store: Store
+    evidence: Evidence
     ledger: Ledger
     observed: Observed
     blobs: Blobs
@@ -70,7 +72,7 @@ def routes(deps: Deps) -> list[Route]:
         Versions(store, ledger, observed, publisher),
         Logs(store, observed),
         Tokens(store, ledger, deps.vault),
-        Audit(store),
+        Audit(store, deps.evidence),
     )
     return [route for resource in resources for route in resource.routes()]
 

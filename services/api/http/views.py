@@ -13,6 +13,7 @@ import msgspec
 
 from services.api.http.routes import API
 from services.api.ports import ServiceSeen
+from services.api.verify import Finding
 from services.core.audit import Link
 from services.core.environment import Environment
 from services.core.events import what_happened
@@ -285,3 +286,13 @@ def model_at(model_id: str) -> str:
 
 def version_at(model_id: str, version_id: str) -> str:
     return f"{model_at(model_id)}/versions/{version_id}"
+
+
+def found(finding: Finding) -> View:
+    """One thing that a verification found wrong."""
+    return {
+        "aggregate": finding.aggregate,
+        "aggregateId": finding.aggregate_id,
+        "revision": finding.revision,
+        "what": finding.what,
+    }

@@ -21,7 +21,7 @@ from services.api.store.documents import (
     read_row,
     row_document,
 )
-from services.core.aggregates import ENVIRONMENT, MODEL, PERSON, PROJECT, Aggregate, State
+from services.core.aggregates import AGGREGATES, ENVIRONMENT, MODEL, PERSON, PROJECT, Aggregate, State
 from services.core.audit import Link
 from services.core.errors import NotFound, Refused, RevisionConflict
 from services.core.ids import AggregateId
@@ -131,6 +131,41 @@ class MongoStore:
             if len(documents) < page_size:
                 return
             after = documents[-1]["_id"]
+
+    async def states(self, aggregate: str, *, page_size: int = 200) -> AsyncIterator[tuple[State, str]]:
+        """Every state of a kind with the hash of its newest entry, in pages by id."""
+        after = ""
+        while True:
+            async with answering():
+                cursor = self._of(AGGREGATES[aggregate]).find({"_id": {"$gt": after}}).sort("_id", 1)
+                documents = await cursor.limit(page_size).to_list(page_size)
+            for document in documents:
+                yield read(document["state"], AGGREGATES[aggregate].state), document["head"]
+            if len(documents) < page_size:
+                return
+            after = documents[-1]["_id"]
+
+    async def links(self, aggregate_id: str, *, up_to: int, page_size: int = 1000) -> AsyncIterator[Link]:
+        """The history of one aggregate up to a revision, oldest first, in pages."""
+        after = 0
+        while after < up_to:
+            where = {"aggregate_id": aggregate_id, "revision": {"$gt": after, "$lte": up_to}}
+            async with answering():
+                cursor = self._database["events"].find(where).sort("revision", 1).limit(page_size)
+                documents = await cursor.to_list(page_size)
+            for document in documents:
+                yield read_link(document)
+            if len(documents) < page_size:
+                return
+            after = documents[-1]["revision"]
+
+    async def aggregates_with_history(self) -> AsyncIterator[tuple[str, str]]:
+        """Kind and id of every aggregate that has any event: each has a first one."""
+        async with answering(60.0):
+            cursor = self._database["events"].find({"revision": 1}, {"aggregate": 1, "aggregate_id": 1})
+            documents = await cursor.to_list(None)
+        for document in documents:
+            yield document["aggregate"], document["aggregate_id"]
 
     async def is_recorded(self, entry_id: str) -> bool:
         async with answering():

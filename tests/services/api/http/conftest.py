@@ -74,6 +74,7 @@ def observed() -> SaidToBe:
 def deps(store: MongoStore, ledger: MongoLedger, observed: SaidToBe, tmp_path: Path) -> Deps:
     return Deps(
         store=store,
+        evidence=store,
         ledger=ledger,
         observed=observed,
         blobs=Blobs(f"file://{tmp_path}/blobs"),
