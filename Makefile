@@ -6,7 +6,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 DISTRIBUTIONS := client harness/python
-TYPED := services $(wildcard tests client/src client/tests harness/python/src harness/python/tests)
+TYPED := conftest.py services $(wildcard tests client/src client/tests harness/python/src harness/python/tests)
 
 .PHONY: help setup up down status test check fmt lock clean
 

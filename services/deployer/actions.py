@@ -39,7 +39,7 @@ class Actions:
         return version_id in self._starting
 
     def finished(self) -> dict[VersionId, Outcome]:
-        """The outcomes of the starts that ended since the last call. An error nobody foresaw is raised here."""
+        """The outcomes of the starts that ended since the last call."""
         _take_done(self._ending)
         return _take_done(self._starting)
 
@@ -66,6 +66,10 @@ class Actions:
         except (WorkloadRejected, Unavailable) as error:
             log.warning("start_refused", version=desired.version_id, reason=error.reason)
             return error
+        except Exception as error:
+            # Whatever it is, it is the trouble of this version: the others are looked after as before.
+            log.exception("start_failed", version=desired.version_id)
+            return Unavailable(f"the deployer failed to start it: {type(error).__name__}: {error}")
         finally:
             self._wake.ring()
         return None
