@@ -74,6 +74,15 @@ async def test_an_id_that_has_ended_is_not_started_again(runtime: Runtime, bench
     assert not (await until_ended(runtime, work.instance_id)).is_alive
 
 
+async def test_files_that_would_land_outside_of_the_project_are_rejected(runtime: Runtime, bench: Bench) -> None:
+    work = workload(await bench.desired(files={"../../outside.py": "stolen = True"}))
+
+    with pytest.raises(WorkloadRejected, match=r"'\.\./\.\./outside\.py' has a '\.\.' in it"):
+        await runtime.ensure(work)
+
+    assert list(bench.instances_dir.parent.rglob("outside.py")) == []
+
+
 async def test_every_worker_has_an_address_of_its_own(runtime: Runtime, bench: Bench) -> None:
     work = workload(await bench.desired(workers=3))
     await runtime.ensure(work)
