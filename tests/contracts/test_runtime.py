@@ -75,7 +75,8 @@ async def test_an_id_that_has_ended_is_not_started_again(runtime: Runtime, bench
 
 
 async def test_files_that_would_land_outside_of_the_project_are_rejected(runtime: Runtime, bench: Bench) -> None:
-    work = workload(await bench.desired(files={"../../outside.py": "stolen = True"}))
+    artifact = await bench.artifact("", files={"../../outside.py": "stolen = True"})
+    work = workload(await bench.desired(artifact=artifact))
 
     with pytest.raises(WorkloadRejected, match=r"'\.\./\.\./outside\.py' has a '\.\.' in it"):
         await runtime.ensure(work)
