@@ -13,7 +13,7 @@ from services.core.errors import WorkloadRejected
 from services.core.ids import InstanceId
 from services.core.ports import Observed, Runtime
 from services.deployer.runtimes.process.runtime import ProcessRuntime
-from tests.instances import Bench, harness_processes, workload
+from tests.instances import Bench, desired, harness_processes, workload
 from tests.parts import wait_until_async
 
 
@@ -76,7 +76,7 @@ async def test_an_id_that_has_ended_is_not_started_again(runtime: Runtime, bench
 
 async def test_files_that_would_land_outside_of_the_project_are_rejected(runtime: Runtime, bench: Bench) -> None:
     artifact = await bench.artifact("", files={"../../outside.py": "stolen = True"})
-    work = workload(await bench.desired(artifact=artifact))
+    work = workload(desired(artifact))
 
     with pytest.raises(WorkloadRejected, match=r"'\.\./\.\./outside\.py' has a '\.\.' in it"):
         await runtime.ensure(work)
