@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 
@@ -11,12 +13,27 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    left_out = {}
-    for report in terminalreporter.stats.get("skipped", []):
-        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
-        left_out[report.nodeid] = reason.removeprefix("Skipped: ")
+    left_out = _left_out(terminalreporter)
     terminalreporter.section("left out on this machine")
     for test, reason in left_out.items():
         terminalreporter.line(f"{test}: {reason}")
     if not left_out:
         terminalreporter.line("nothing")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """In CI no engine is missed silently: what a test needs is installed there, or the run has failed."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if os.environ.get("CI") and reporter is not None:
+        if any(reason.endswith("is not installed") for reason in _left_out(reporter).values()):
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def _left_out(reporter: pytest.TerminalReporter) -> dict[str, str]:
+    """Every skipped test with the reason."""
+    left_out = {}
+    for report in reporter.stats.get("skipped", []):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        left_out[report.nodeid] = reason.removeprefix("Skipped: ")
+    return left_out
