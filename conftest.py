@@ -25,9 +25,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """In CI no engine is missed silently: what a test needs is installed there, or the run has failed."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
-    if os.environ.get("CI") and reporter is not None:
-        if any(reason.endswith("is not installed") for reason in _left_out(reporter).values()):
-            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    left_out = _left_out(reporter).values() if reporter is not None else ()
+    if os.environ.get("CI") and any(reason.endswith("is not installed") for reason in left_out):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def _left_out(reporter: pytest.TerminalReporter) -> dict[str, str]:

@@ -59,6 +59,9 @@ class Store(Protocol):
     async def history(self, *, aggregate_id: str | None, limit: int) -> list[Link]:
         """The newest entries, of one aggregate or of all, newest first."""
 
+    async def count_unpublished(self) -> int:
+        """How much of what is stored has not reached the bus yet."""
+
     async def ping(self) -> None:
         """Raises Unavailable unless the database answers."""
 

@@ -85,7 +85,7 @@ class Platform:
 
     def process(self, program: str) -> psutil.Process:
         """The one process of a program of this home; for HAProxy its master."""
-        found = [each for each in self._processes() if _is(each, program)]
+        found = [each for each in self.processes() if is_program(each, program)]
         assert len(found) == 1, f"{program}: {[each.cmdline() for each in found]}"
         return found[0]
 
@@ -95,23 +95,20 @@ class Platform:
         old.kill()
 
         def is_new() -> bool:
-            found = [each for each in self._processes() if _is(each, program)]
+            found = [each for each in self.processes() if is_program(each, program)]
             return len(found) == 1 and found[0].pid != old.pid
 
         wait_for(is_new, 30, what=f"{program} is started again")
 
     def instances(self) -> list[psutil.Process]:
         """The leading process of every instance that runs."""
-        return [
-            each
-            for each in self._processes()
-            if "modelway_harness" in " ".join(_command(each)) and os.getsid(each.pid) == each.pid
-        ]
+        return [each for each in self.processes() if is_instance(each)]
 
     def left_behind(self) -> list[psutil.Process]:
-        return [each for each in self._processes() if each.pid != os.getpid()]
+        return [each for each in self.processes() if each.pid != os.getpid()]
 
-    def _processes(self) -> list[psutil.Process]:
+    def processes(self) -> list[psutil.Process]:
+        """Every process of this home, commands that work on it included."""
         home = str(self.home)
         found = []
         for each in psutil.process_iter():
@@ -146,16 +143,24 @@ _MARKS = {
 }
 
 
-def _command(process: psutil.Process) -> list[str]:
+def is_instance(process: psutil.Process) -> bool:
+    """Whether this is the leading process of an instance."""
+    try:
+        return "modelway_harness" in process.cmdline() and os.getsid(process.pid) == process.pid
+    except (psutil.Error, ProcessLookupError):
+        return False
+
+
+def command_of(process: psutil.Process) -> list[str]:
     try:
         return process.cmdline()
     except psutil.Error:
         return []
 
 
-def _is(process: psutil.Process, program: str) -> bool:
+def is_program(process: psutil.Process, program: str) -> bool:
     """Whether this is the process that the supervisor started, not one of its children."""
-    command = _command(process)
+    command = command_of(process)
     if not command or "locked" in " ".join(command[:4]):
         return False
     mark = _MARKS[program]
@@ -164,7 +169,7 @@ def _is(process: psutil.Process, program: str) -> bool:
     else:
         is_it = any(word.endswith(mark) or f"/{mark}" in word for word in command[:5])
     parent = process.parent()
-    return is_it and (parent is None or not _command(parent) or "supervisord" in " ".join(_command(parent)))
+    return is_it and (parent is None or not command_of(parent) or "supervisord" in " ".join(command_of(parent)))
 
 
 @contextmanager
@@ -191,6 +196,15 @@ def write_project(folder: Path, script: str, name: str = "predict.py") -> Path:
     return folder
 
 
+@dataclass(frozen=True)
+class FailedCall:
+    """A call that was not answered 200, in seconds of the monotonic clock."""
+
+    began_at: float
+    ended_at: float
+    what: str
+
+
 @dataclass
 class Callers:
     """Calls one endpoint all the time from threads of its own, with connections kept open, and counts."""
@@ -199,8 +213,13 @@ class Callers:
     token: str
     body: dict[str, Any]
     sent: int = 0
-    failures: list[str] = field(default_factory=list)
+    longest_s: float = 0.0
+    failed: list[FailedCall] = field(default_factory=list)
     _stop: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def failures(self) -> list[str]:
+        return [each.what for each in self.failed]
 
     @contextmanager
     def calling(self, threads: int = 2) -> Iterator[Callers]:
@@ -217,11 +236,16 @@ class Callers:
     def _call(self) -> None:
         with httpx.Client(auth=(self.token, self.token), timeout=70) as client:
             while not self._stop.is_set():
+                began_at, wrong = time.monotonic(), ""
                 try:
                     answer = client.post(self.url, json=self.body)
                     if answer.status_code != 200:
-                        self.failures.append(f"{answer.status_code} {answer.text[:200]}")
+                        wrong = f"{answer.status_code} {answer.text[:200]}"
                 except httpx.HTTPError as error:
-                    self.failures.append(repr(error))
+                    wrong = repr(error)
+                ended_at = time.monotonic()
+                if wrong:
+                    self.failed.append(FailedCall(began_at, ended_at, wrong))
+                self.longest_s = max(self.longest_s, ended_at - began_at)
                 self.sent += 1
                 time.sleep(0.01)

@@ -53,6 +53,7 @@ class Platform:
                 "services": [views.service(seen) for seen in services],
                 "database": await self._database(),
                 "bus": self._bus(),
+                "outbox": {"waiting": await self._waiting()},
                 "routers": [{"id": router, "rejected": rejected.get(router, "")} for router in sorted(routers)],
             }
         )
@@ -63,6 +64,13 @@ class Platform:
         except Unavailable as error:
             return error.reason
         return _OK
+
+    async def _waiting(self) -> int | None:
+        """What is stored and not yet published; None while the database cannot be asked."""
+        try:
+            return await self._store.count_unpublished()
+        except Unavailable:
+            return None
 
     def _bus(self) -> str:
         return _OK if self._observed.is_bus_connected else "the bus does not answer"

@@ -19,6 +19,7 @@ from services.core.aggregates import PROJECT
 from services.core.commands import CommitSnapshot
 from services.core.errors import Invalid, Refused
 from services.core.ids import Digest, is_digest
+from services.core.names import shortened
 from services.core.project import Project, Snapshot
 from services.core.records import FileEntry, Manifest
 from services.core.snapshot import SnapshotLimits, manifest
@@ -63,7 +64,8 @@ class Snapshots:
         await self._project(request)
         body = await read(request, FilesBody, limit_bytes=MANIFEST_BYTES)
         checked = await asyncio.to_thread(self._manifest, body)
-        return answer({"missing": await self._missing(checked)})
+        wanted = {entry.digest for entry in checked.files}
+        return answer({"missing": sorted(wanted - (await self._blobs.sizes(wanted)).keys())})
 
     async def put_blob(self, request: web.Request) -> web.Response:
         await self._project(request)
@@ -83,8 +85,7 @@ class Snapshots:
         project = await self._project(request)
         body = await read(request, SnapshotBody, limit_bytes=MANIFEST_BYTES)
         checked = await asyncio.to_thread(self._manifest, body)
-        if missing := await self._missing(checked):
-            raise Refused(f"{len(missing)} blobs of this snapshot were not uploaded, {missing[0]} among them")
+        await self._check_blobs(checked)
         once = intent(request)
         command = CommitSnapshot(
             commit_id=once.new_id("commit"),
@@ -102,9 +103,16 @@ class Snapshots:
     async def _project(self, request: web.Request) -> Project:
         return await self._store.load(PROJECT, request.match_info["project"])
 
-    async def _missing(self, checked: Manifest) -> list[Digest]:
-        wanted = {entry.digest for entry in checked.files}
-        return sorted(wanted - await self._blobs.has(wanted))
+    async def _check_blobs(self, checked: Manifest) -> None:
+        """Everything is there, and as large as the manifest says: limits and quotas count what it says."""
+        sizes = await self._blobs.sizes(entry.digest for entry in checked.files)
+        missing = sorted({entry.digest for entry in checked.files} - sizes.keys())
+        if missing:
+            raise Refused(f"{len(missing)} blobs of this snapshot were not uploaded, {missing[0]} among them")
+        for entry in checked.files:
+            if entry.size_bytes != sizes[entry.digest]:
+                said = f"the sizeBytes of {shortened(entry.path)} is {entry.size_bytes}"
+                raise Invalid(f"{said}, and its blob has {sizes[entry.digest]} bytes", field="files")
 
     def _manifest(self, body: FilesBody) -> Manifest:
         entries = [

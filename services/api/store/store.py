@@ -228,6 +228,10 @@ class MongoStore:
             cursor = self._database["outbox"].find({}).sort([("aggregate_id", 1), ("revision", 1), ("place", 1)])
             return [read_row(document) for document in await cursor.limit(limit).to_list(limit)]
 
+    async def count_unpublished(self) -> int:
+        async with answering():
+            return int(await self._database["outbox"].count_documents({}))
+
     async def forget(self, rows: Sequence[OutboxRow]) -> None:
         """Takes published rows out of the outbox; some may be gone already."""
         async with answering():

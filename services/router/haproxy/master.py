@@ -13,7 +13,7 @@ from services.core.errors import NotFound, Unavailable
 
 ASK_S = 5.0
 RELOAD_S = 30.0
-_GONE = "Can't find the target PID"
+_GONE = b"Can't find the target PID"
 _ANSWER_BYTES = 256 << 20  # a bound; the state of thousands of servers takes a few megabytes
 
 
@@ -61,7 +61,7 @@ class Master:
 
     async def _ask_worker(self, pid: int, commands: Sequence[str]) -> str:
         answer = await self._ask([f"@!{pid} {command}" for command in commands])
-        if _GONE in answer:
+        if _GONE.decode() in answer[-200:]:
             raise NotFound(f"the HAProxy worker {pid} has ended")
         return answer
 
@@ -78,9 +78,11 @@ class Master:
         reader, writer = await asyncio.open_unix_connection(self._socket)
         try:
             writer.write(request)
-            writer.write_eof()  # the answer ends when HAProxy has nothing more to say
+            if not request.startswith(b"@") or request.count(b"\n") > 1:
+                writer.write_eof()  # "there is no more": else it answers the first line only
             answer = bytearray()
-            while (part := await reader.read(1 << 16)) and len(answer) < _ANSWER_BYTES:
+            # Of a worker that has ended the master says so, and then leaves the connection open for ever: we close it.
+            while _GONE not in answer[-200:] and (part := await reader.read(1 << 16)) and len(answer) < _ANSWER_BYTES:
                 answer += part
             return answer.decode(errors="replace")
         finally:

@@ -46,7 +46,7 @@ async def test_a_blob_comes_back_as_it_was_put_under_its_digest(blobs: Blobs, da
     assert await blobs.get(digest) == data
     await blobs.fetch(digest, tmp_path / "copy")
     assert (tmp_path / "copy").read_bytes() == data
-    assert await blobs.has([digest, ABSENT]) == {digest}
+    assert await blobs.sizes([digest, ABSENT]) == {digest: len(data)}
 
 
 async def test_a_file_is_stored_under_the_digest_of_its_content(blobs: Blobs, tmp_path: Path) -> None:
@@ -65,7 +65,7 @@ async def test_an_upload_with_the_right_digest_is_stored(blobs: Blobs) -> None:
 async def test_an_upload_with_another_digest_is_refused_and_leaves_nothing(blobs: Blobs, folder: Path) -> None:
     with pytest.raises(Invalid):
         await blobs.put_as(ABSENT, pieces(b"a" * 8_000_000, b"b"), limit_bytes=10_000_000)
-    assert await blobs.has([ABSENT]) == set()
+    assert await blobs.sizes([ABSENT]) == {}
     assert files_in(folder) == []
 
 
@@ -120,7 +120,7 @@ async def test_a_blob_cut_short_by_a_power_cut_is_written_again(blobs: Blobs, fo
     digest = await blobs.put(b"precious")
     (file,) = files_in(folder)
     file.write_bytes(b"")
-    assert await blobs.has([digest]) == set()
+    assert await blobs.sizes([digest]) == {}
     await blobs.put(b"precious")
     assert await blobs.get(digest) == b"precious"
 

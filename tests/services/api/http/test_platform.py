@@ -38,7 +38,9 @@ async def test_the_state_of_every_service_is_shown(api: Client, observed: SaidTo
     observed.rejected = {"router-2": "unknown keyword 'sevrer'"}
     milliseconds = int(AT.timestamp() * 1000)
     beat = {"lastSeen": milliseconds, "startedAt": milliseconds, "isAlive": True}
-    assert await api.ok("GET", f"{V1}/platform") == {
+    state = await api.ok("GET", f"{V1}/platform")
+    assert state.pop("outbox")["waiting"] >= 0
+    assert state == {
         "services": [
             {"service": "builder", "id": "builder-1", **beat},
             {"service": "router", "id": "router-1", **beat},
@@ -47,6 +49,12 @@ async def test_the_state_of_every_service_is_shown(api: Client, observed: SaidTo
         "bus": "ok",
         "routers": [{"id": "router-1", "rejected": ""}, {"id": "router-2", "rejected": "unknown keyword 'sevrer'"}],
     }
+
+
+async def test_what_is_stored_and_not_yet_published_is_counted(api: Client) -> None:
+    before = (await api.ok("GET", f"{V1}/platform"))["outbox"]["waiting"]
+    await api.model()  # nothing here carries the outbox to a bus
+    assert (await api.ok("GET", f"{V1}/platform"))["outbox"]["waiting"] >= before + 4
 
 
 async def test_the_history_of_a_model_is_shown_newest_first(api: Client) -> None:
