@@ -191,7 +191,7 @@ def test_every_document_gives_a_call_that_fits_or_one_message(function: Function
         assert str(refused)  # noqa: PT017  # one of two right outcomes
     else:
         # Python's own binding is the judge: `inspect` in 3.11 refuses a name that is positional only and in **kwargs.
-        function(*call.positional, **(call.named or {}))
+        inspect.unwrap(function)(*call.positional, **(call.named or {}))
 
 
 @given(function=st.sampled_from(FUNCTIONS), data=st.dictionaries(NAMES, JSON, max_size=4))
