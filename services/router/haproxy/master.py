@@ -78,8 +78,7 @@ class Master:
         reader, writer = await asyncio.open_unix_connection(self._socket)
         try:
             writer.write(request)
-            if not request.startswith(b"@") or request.count(b"\n") > 1:
-                writer.write_eof()  # "there is no more": else it answers the first line only
+            writer.write_eof()  # "there is no more": it closes after the last answer
             answer = bytearray()
             # Of a worker that has ended the master says so, and then leaves the connection open for ever: we close it.
             while _GONE not in answer[-200:] and (part := await reader.read(1 << 16)) and len(answer) < _ANSWER_BYTES:

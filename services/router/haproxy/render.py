@@ -181,8 +181,6 @@ def _common(settings: Settings) -> Iterable[str]:
     # A model shares its origin with the platform's page.
     yield "    http-response del-header Set-Cookie"
     yield "    http-send-name-header X-Modelway-Server"
-    # A worker may close an idle connection at the very moment a call is sent on it: none is kept.
-    yield "    option http-server-close"
     yield "    balance leastconn"
     # A call leaves a dead server at once, and the server is left alone until a check finds it alive.
     yield "    option redispatch 1"
