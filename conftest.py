@@ -6,6 +6,8 @@ import os
 
 import pytest
 
+_MUST_NOT_LACK = ("is not installed", "cannot be mounted")
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The quick tests first, those that start the whole platform last."""
@@ -23,10 +25,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """In CI no engine is missed silently: what a test needs is installed there, or the run has failed."""
+    """In CI nothing is missed silently: what a test needs is there, or the run has failed."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     left_out = _left_out(reporter).values() if reporter is not None else ()
-    if os.environ.get("CI") and any(reason.endswith("is not installed") for reason in left_out):
+    if os.environ.get("CI") and any(reason.endswith(_MUST_NOT_LACK) for reason in left_out):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 

@@ -14,6 +14,7 @@ import sys
 import tarfile
 from pathlib import Path
 
+from cryptography.fernet import Fernet
 from msgspec.structs import replace
 
 from services.core.ids import Digest, InstanceId, VersionId
@@ -24,6 +25,8 @@ from services.deployer.runtimes.process.owners import Owners
 from services.deployer.runtimes.process.runtime import ProcessRuntime
 from services.deployer.runtimes.process.version_files import VersionFiles
 from services.kit.blobs import Blobs
+from services.kit.config import Secret
+from services.kit.vault import Vault
 from tests.makers import MODEL_ID, version_id
 
 ENVIRONMENT = Digest("e" * 64)
@@ -88,6 +91,8 @@ class Bench:
         self.environments_dir = folder / "environments"
         self.sockets_dir = sockets_dir
         self.blobs = Blobs(self.blobs_url)
+        self.variable_keys = Fernet.generate_key().decode()
+        self.vault = Vault.from_text(Secret(self.variable_keys), "VARIABLE_KEYS")
         self.folders = Folders(self.instances_dir, sockets_dir)
         self.install(sys.executable)
 
@@ -101,7 +106,11 @@ class Bench:
     def runtime(self, uids: range = range(0)) -> ProcessRuntime:
         """A runtime as a deployer that has just been started would have."""
         files = VersionFiles(self.versions_dir, self.environments_dir, self.blobs)
-        return ProcessRuntime(self.folders, files, Owners(self.instances_dir / "owners.json", uids))
+        return ProcessRuntime(self.folders, files, Owners(self.instances_dir / "owners.json", uids), self.vault)
+
+    def sealed(self, **variables: str) -> tuple[tuple[str, str], ...]:
+        """Environment variables as the bus carries them."""
+        return tuple((name, self.vault.seal(value)) for name, value in variables.items())
 
     async def artifact(
         self, script: str, *, files: dict[str, str] | None = None, environment: Digest = ENVIRONMENT

@@ -9,6 +9,7 @@ import sys
 import structlog
 
 from services.api.bootstrap import bootstrap
+from services.api.collector import Collector
 from services.api.config import ApiConfig
 from services.api.http.app import Deps, serve
 from services.api.ledger import MongoLedger
@@ -16,9 +17,9 @@ from services.api.observed import BusObserved
 from services.api.projector import Projector
 from services.api.recorder import Recorder
 from services.api.relay import Relay
-from services.api.secrets import TokenVault
 from services.api.store.database import connect, prepare
 from services.api.store.store import MongoStore
+from services.core.aggregates import State
 from services.core.errors import TemporaryError
 from services.kit.blobs import Blobs
 from services.kit.bus import Bus
@@ -29,6 +30,7 @@ from services.kit.heartbeat import beat
 from services.kit.logs import set_up_logs
 from services.kit.process import Stop, run
 from services.kit.setup import create_all
+from services.kit.vault import Vault
 from services.kit.wake import Wake
 
 log = structlog.get_logger()
@@ -44,16 +46,18 @@ class Api:
         self._config = config
         client = connect(config.mongodb_url.reveal())
         self._database = client[config.database_name]
-        self._stored, self._changed, self._seen = Wake(), Wake(), Wake()
+        self._stored, self._seen = Wake(), Wake()
         self._bus = Bus(config)
         self._store = MongoStore(client, self._database)
+        self._blobs = Blobs(config.blobs_url)
         self._ledger = MongoLedger(self._store, deployer_id=config.deployer_id, clock=now, on_change=self._on_change)
         self._observed = BusObserved(self._bus, self._seen)
+        self._recorder = Recorder(self._ledger, self._store, self._observed, self._seen)
 
-    def _on_change(self) -> None:
+    def _on_change(self, state: State) -> None:
         """A stored change has something to publish, and may complete a join of observations."""
         self._stored.ring()
-        self._seen.ring()
+        self._recorder.changed(state)
 
     async def answer_http(self, stop: Stop) -> None:
         await self._prepare(stop)
@@ -62,9 +66,11 @@ class Api:
             evidence=self._store,
             ledger=self._ledger,
             observed=self._observed,
-            blobs=Blobs(self._config.blobs_url),
-            vault=TokenVault.from_text(self._config.token_keys),
+            blobs=self._blobs,
+            vault=Vault.from_text(self._config.token_keys, "TOKEN_KEYS"),
+            variables=Vault.from_text(self._config.variable_keys, "VARIABLE_KEYS"),
             public_url=self._config.public_url,
+            limits=self._config.limits,
         )
         await serve(deps, stop, host=self._config.http_host, port=self._config.http_port)
 
@@ -87,13 +93,12 @@ class Api:
     async def talk_on_the_bus(self, stop: Stop) -> None:
         await self._bus.open()
         await self._set_up(stop)
-        recorder = Recorder(self._ledger, self._store, self._observed, self._seen)
         async with asyncio.TaskGroup() as works:
             works.create_task(beat(self._bus, "api", self._config.service_id, stop))
             works.create_task(self._observed.run(stop))
             works.create_task(Relay(self._store, self._bus, self._stored).run(stop))
-            works.create_task(recorder.record_facts(self._bus, stop))
-            works.create_task(recorder.record_observations(stop))
+            works.create_task(self._recorder.record_facts(self._bus, stop))
+            works.create_task(self._recorder.record_observations(stop))
             works.create_task(Projector(self._store, self._bus, deployer_id=self._config.deployer_id).run(stop))
             works.create_task(self._keep_set_up(stop))
         await self._bus.close()
@@ -112,6 +117,10 @@ class Api:
         while not await stop.wait_for(SET_UP_EVERY_S):
             await self._set_up(stop)
 
+    async def collect(self, stop: Stop) -> None:
+        collector = Collector(self._store, self._blobs, clock=now, grace_s=self._config.collect_grace_s)
+        await collector.run(stop, every_s=self._config.collect_every_s)
+
     async def answer_health(self, stop: Stop) -> None:
         checks = {"bus": self._bus.check}
         await serve_health(stop, host=self._config.health_host, port=self._config.health_port, checks=checks)
@@ -125,7 +134,7 @@ def main() -> int:
         return 2
     set_up_logs("api", config.service_id, config.log_level)
     api = Api(config)
-    return run(api.answer_http, api.talk_on_the_bus, api.answer_health, drain_s=DRAIN_S)
+    return run(api.answer_http, api.talk_on_the_bus, api.collect, api.answer_health, drain_s=DRAIN_S)
 
 
 if __name__ == "__main__":

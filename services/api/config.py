@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from services.core.collection import EVERY_S, GRACE_S
+from services.core.snapshot import SnapshotLimits
 from services.kit.config import Secret, ServiceConfig
 
 
@@ -14,7 +16,19 @@ class ApiConfig(ServiceConfig, frozen=True, kw_only=True):
     mongodb_url: Secret
     database_name: str = "modelway"
     token_keys: Secret  # Fernet keys, the newest first, one a line
+    variable_keys: Secret  # likewise; deployers have them too
     bootstrap_user: str = "admin"
     bootstrap_api_key: Secret
     blobs_url: str
     deployer_id: str = "local"
+    collect_every_s: float = EVERY_S
+    collect_grace_s: float = GRACE_S
+    snapshot_files: int = SnapshotLimits().files
+    snapshot_bytes: int = SnapshotLimits().total_bytes
+    snapshot_file_bytes: int = SnapshotLimits().file_bytes
+
+    @property
+    def limits(self) -> SnapshotLimits:
+        return SnapshotLimits(
+            files=self.snapshot_files, total_bytes=self.snapshot_bytes, file_bytes=self.snapshot_file_bytes
+        )

@@ -29,7 +29,7 @@ DEADLINE_S = 8.0
 
 
 class MongoLedger:
-    """See `ports.Ledger`. `on_change` is called after each stored change, to wake those who wait for one."""
+    """See `ports.Ledger`. `on_change` is told the new state after each stored change."""
 
     def __init__(
         self,
@@ -37,7 +37,7 @@ class MongoLedger:
         *,
         deployer_id: str,
         clock: Callable[[], datetime],
-        on_change: Callable[[], None] = lambda: None,
+        on_change: Callable[[State], None] = lambda state: None,
     ) -> None:
         self._store = store
         self._deployer_id = deployer_id
@@ -66,7 +66,8 @@ class MongoLedger:
                         # Those who collide should not collide again at the same moment.
                         await asyncio.sleep(error.retry_after_s * (1 + random.random()))  # noqa: S311
         except TimeoutError:
-            raise Unavailable("too many changes at once; try again soon") from last
+            why = "the database does not answer in time" if last is None else "too many changes at once"
+            raise Unavailable(f"{why}; try again soon") from last
 
     async def _try(
         self,
@@ -105,7 +106,7 @@ class MongoLedger:
             secrets=secrets,
         )
         await self._store.commit(change)
-        self._on_change()
+        self._on_change(after)
         return after
 
 

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
+from typing import cast
 
 from services.api.ports import ServiceSeen
 from services.core import observation
 from services.core.ids import InstanceId, VersionId
 from services.core.lifecycle import Seen, Version
-from services.core.records import Health, Heartbeat, LogLine, Placement, RouterReport
+from services.core.records import Health, Heartbeat, Placement, RouterReport
 from services.core.subjects import Bucket
 from services.kit.bus import Bus
 from services.kit.clock import now
 from services.kit.mirror import Mirror
 from services.kit.process import Stop
-from services.kit.read_log import read_log
+from services.kit.read_log import PlacedLine, read_end, read_log
 from services.kit.wake import Wake
 
 SILENT_AFTER = timedelta(seconds=10)
@@ -27,6 +28,8 @@ class BusObserved:
 
     def __init__(self, bus: Bus, wake: Wake) -> None:
         self._bus = bus
+        self._by_version: Mapping[VersionId, Placement] = {}
+        self._by_version_at = 0  # the mirror's `changes` by then
         self._placements = Mirror(bus.bucket(Bucket.PLACEMENTS, Placement), wake=wake)
         self._health = Mirror(bus.bucket(Bucket.HEALTH, Health), wake=wake)
         self._routers = Mirror(bus.bucket(Bucket.ROUTERS, RouterReport))
@@ -38,10 +41,14 @@ class BusObserved:
         await asyncio.gather(*(mirror.run(stop) for mirror in mirrors))
 
     def placements(self) -> Mapping[VersionId, Placement]:
-        return {placement.version_id: placement for placement in self._placements.entries.values()}
+        """By version. A list of models asks once for each: they are put in order once for each change."""
+        if self._by_version_at != self._placements.changes:
+            self._by_version = {placement.version_id: placement for placement in self._placements.entries.values()}
+            self._by_version_at = self._placements.changes
+        return self._by_version
 
     def health(self) -> Mapping[InstanceId, Health]:
-        return {verdict.instance_id: verdict for verdict in self._health.entries.values()}
+        return cast("Mapping[InstanceId, Health]", self._health.entries)  # an entry's key is the instance's id
 
     def seen(self, version: Version) -> Seen:
         placement = self.placements().get(version.id)
@@ -72,8 +79,11 @@ class BusObserved:
     def is_bus_connected(self) -> bool:
         return self._bus.is_connected
 
-    async def read_log(self, subject: str, *, since: datetime | None, limit: int) -> list[LogLine]:
-        return await read_log(self._bus, subject, since=since, limit=limit)
+    async def read_log(self, subject: str, *, limit: int, after_ns: int) -> list[PlacedLine]:
+        return await read_log(self._bus, subject, limit=limit, after_ns=after_ns)
+
+    async def read_end(self, subject: str, *, limit: int, after_ns: int) -> list[PlacedLine]:
+        return await read_end(self._bus, subject, limit=limit, after_ns=after_ns)
 
     def _beats(self, service: str) -> bool:
         """Silence counts only while we hear ourselves: else it is the bus that is silent."""

@@ -17,7 +17,7 @@ from services.core.lifecycle import Seen, Version
 from services.core.model import Model
 from services.core.person import Person
 from services.core.project import Project
-from services.core.records import LogLine
+from services.kit.read_log import PlacedLine
 
 S = TypeVar("S", bound=State)
 
@@ -110,5 +110,11 @@ class Observed(Protocol):
     @property
     def is_bus_connected(self) -> bool: ...
 
-    async def read_log(self, subject: str, *, since: datetime | None, limit: int) -> list[LogLine]:
-        """Lines of one log subject (a trailing `.>` reads all below it), oldest first. Raises Unavailable."""
+    async def read_log(self, subject: str, *, limit: int, after_ns: int) -> list[PlacedLine]:
+        """The first `limit` lines of one log subject (a trailing `.>` reads all below it) behind the place `after_ns`.
+
+        Fewer when they are long; none only at the end. Raises Unavailable.
+        """
+
+    async def read_end(self, subject: str, *, limit: int, after_ns: int) -> list[PlacedLine]:
+        """The last `limit` of them, or fewer when they are long. Raises Unavailable."""

@@ -13,9 +13,10 @@ import structlog
 
 from services.api.store.store import MongoStore
 from services.core.errors import TemporaryError
+from services.core.ids import AggregateId
 from services.core.model import Model
-from services.core.records import BuildOrder, Desired, Epoch, Removed, Route
-from services.core.subjects import EPOCH, Bucket, Stream
+from services.core.records import Build, BuildOrder, Desired, Epoch, Placement, Removed, Route
+from services.core.subjects import EPOCH, Bucket, Stream, version_key
 from services.core.wanted import Effect, is_same, wanted
 from services.kit.bus import Bus
 from services.kit.clock import now
@@ -27,7 +28,7 @@ log = structlog.get_logger()
 COMPARE_EVERY_S = 20.0
 ORDER_IS_LOST_AFTER = timedelta(seconds=15)  # time enough for the relay, a builder's report and its recording
 
-Entries = Mapping[str, Desired | Route | Removed]
+Entries = Mapping[str, Desired | Route | Build | Removed]
 
 
 class Projector:
@@ -39,6 +40,8 @@ class Projector:
         self._deployer_id = deployer_id
         self._desired = bus.bucket(Bucket.DESIRED, Desired)
         self._routes = bus.bucket(Bucket.ROUTES, Route)
+        self._builds = bus.bucket(Bucket.BUILDS, Build)
+        self._placements = bus.bucket(Bucket.PLACEMENTS, Placement)
         self._counter = Counter()
 
     async def run(self, stop: Stop) -> None:
@@ -61,14 +64,20 @@ class Projector:
         buckets: dict[Bucket, Entries] = {
             Bucket.DESIRED: await self._desired.list(),
             Bucket.ROUTES: await self._routes.list(),
+            Bucket.BUILDS: await self._builds.list(),
         }
+        placements = (each for each in (await self._placements.list()).values() if isinstance(each, Placement))
+        placed = {version_key(each.deployer_id, each.version_id): each.model_id for each in placements}
         async for model in self._store.all_models():
-            await self._compare_model(model, buckets)
+            await self._compare_model(model, buckets, placed)
         epoch = Epoch(revision=self._counter.next())
         await self._desired.put(EPOCH, epoch)
         await self._routes.put(EPOCH, epoch)
+        await self._builds.put(EPOCH, epoch)
 
-    async def _compare_model(self, model: Model, buckets: Mapping[Bucket, Entries]) -> None:
+    async def _compare_model(
+        self, model: Model, buckets: Mapping[Bucket, Entries], placed: Mapping[str, AggregateId]
+    ) -> None:
         effects = wanted(model, deployer_id=self._deployer_id)
         for effect in effects.values():
             match effect.body:
@@ -76,7 +85,7 @@ class Projector:
                     await self._give_again(model, order, effect.key)
                 case _ if effect.bucket is not None:
                     await self._put_if_other(effect, buckets[effect.bucket])
-        for effect in self._leftovers(model, effects, buckets):
+        for effect in (*self._leftovers(model, effects, buckets), *_untold(model, effects, buckets, placed)):
             await self._put(effect)
 
     async def _put_if_other(self, effect: Effect, entries: Entries) -> None:
@@ -109,6 +118,8 @@ class Projector:
                 return
             case Desired() | Route() | Removed() if effect.bucket is Bucket.DESIRED:
                 was_put = await self._desired.put(effect.key, effect.body)  # type: ignore[arg-type]
+            case Build() | Removed() if effect.bucket is Bucket.BUILDS:
+                was_put = await self._builds.put(effect.key, effect.body)
             case _:
                 was_put = await self._routes.put(effect.key, effect.body)  # type: ignore[arg-type]
         if was_put:
@@ -121,3 +132,15 @@ class Projector:
             return
         log.warning("order_given_again", subject=subject)
         await self._bus.publish(subject, order)
+
+
+def _untold(
+    model: Model, effects: Mapping[str, Effect], buckets: Mapping[Bucket, Entries], placed: Mapping[str, AggregateId]
+) -> list[Effect]:
+    """Tombstones for placements of this model that nothing wants and nothing speaks of: their tombstone has expired.
+
+    Their deployer was away all that time, and keeps what it runs until it is told.
+    """
+    spoken_of = {effect.key for effect in effects.values()} | buckets[Bucket.DESIRED].keys()
+    keys = [key for key, model_id in placed.items() if model_id == model.id and key not in spoken_of]
+    return [Effect(bucket=Bucket.DESIRED, key=key, body=Removed(revision=model.revision)) for key in keys]

@@ -1,10 +1,15 @@
 """This file is the recorder: it turns facts and observations into events, through the same ledger as any command.
 
 Facts arrive at least once, observations in any order; both become commands whose ids follow from what they say, and the
-model's own `decide` drops what is old or known.
+model's own `decide` drops what is old or known. Observations are joined with a copy of the models that move: it follows
+our own changes at once, and every `SWEEP_S` the database, for what others changed. Reading it at each change instead
+would cost all that moves for each of them.
 """
 
 from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
 
 import msgspec
 import structlog
@@ -12,11 +17,11 @@ import structlog
 from services.api.observed import BusObserved
 from services.api.ports import Ledger
 from services.api.store.store import MongoStore
-from services.core.aggregates import MODEL
+from services.core.aggregates import MODEL, State
 from services.core.commands import ModelCommand, RecordBuild
 from services.core.errors import ModelwayError, TemporaryError
 from services.core.events import Actor, ActorKind
-from services.core.ids import CommandId
+from services.core.ids import AggregateId, CommandId
 from services.core.model import Model
 from services.core.observation import conclude
 from services.core.records import BuildReport
@@ -44,6 +49,16 @@ class Recorder:
         self._store = store
         self._observed = observed
         self._wake = wake
+        self._moving: dict[AggregateId, Model] = {}  # those that came to rest stay until the next sweep
+        self._changed: dict[AggregateId, Model] = {}  # since that sweep began to read
+        self._sweep_at = 0.0
+
+    def changed(self, state: State) -> None:
+        """Hear of the state after a change that this process stored. Rings `wake`."""
+        if isinstance(state, Model):
+            for known in (self._moving, self._changed):
+                _keep_newer(known, state)
+        self._wake.ring()
 
     async def record_facts(self, bus: Bus, stop: Stop) -> None:
         """Consumes build reports until `stop`."""
@@ -70,11 +85,14 @@ class Recorder:
     async def record_observations(self, stop: Stop) -> None:
         """Joins observed state with the models that move, on every change and every `SWEEP_S`, until `stop`."""
         is_away = False
+        loop = asyncio.get_running_loop()
         while not stop.is_set:
-            await self._wake.wait_or(stop, SWEEP_S)
+            await self._wake.wait_or(stop, max(0.0, self._sweep_at - loop.time()))
             try:
-                for model in await self._store.moving_models():
-                    await self._record(model)
+                if loop.time() >= self._sweep_at:
+                    await self._sweep()
+                    self._sweep_at = loop.time() + SWEEP_S
+                await self._record_moving()
                 is_away = False
             except TemporaryError as error:
                 if not is_away:
@@ -82,8 +100,20 @@ class Recorder:
                 is_away = True
                 await stop.wait_for(error.retry_after_s)
 
-    async def _record(self, model: Model) -> None:
-        for command in conclude(model, self._observed.placements(), self._observed.health()):
+    async def _sweep(self) -> None:
+        self._changed = {}
+        moving = {model.id: model for model in await self._store.moving_models()}
+        for model in self._changed.values():
+            _keep_newer(moving, model)
+        self._moving = moving
+
+    async def _record_moving(self) -> None:
+        for model_id in list(self._moving):
+            model = self._moving[model_id]  # recording takes its time, and goes on from the newest state
+            await self._record(model, conclude(model, self._observed.placements(), self._observed.health()))
+
+    async def _record(self, model: Model, commands: Iterable[ModelCommand]) -> None:
+        for command in commands:
             try:
                 await self._ledger.execute(
                     MODEL,
@@ -102,3 +132,10 @@ def _command_id(command: ModelCommand) -> CommandId:
     """The same observation always has the same id."""
     named = msgspec.structs.asdict(command)
     return CommandId(f"{type(command).__name__}.{named['version_id']}.{named['generation']}")
+
+
+def _keep_newer(known: dict[AggregateId, Model], model: Model) -> None:
+    """Changes may be heard of in another order than they were stored in."""
+    before = known.get(model.id)
+    if before is None or before.revision < model.revision:
+        known[model.id] = model

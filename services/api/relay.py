@@ -16,7 +16,7 @@ import structlog
 from services.api.store.documents import OutboxRow
 from services.api.store.store import MongoStore
 from services.core.errors import TemporaryError
-from services.core.records import Desired, Removed, Route
+from services.core.records import Build, Desired, Removed, Route
 from services.core.subjects import Bucket
 from services.kit.bus import Bus
 from services.kit.process import Stop
@@ -38,6 +38,7 @@ class Relay:
         self._wake = wake
         self._desired = bus.bucket(Bucket.DESIRED, Desired)
         self._routes = bus.bucket(Bucket.ROUTES, Route)
+        self._builds = bus.bucket(Bucket.BUILDS, Build)
 
     async def run(self, stop: Stop) -> None:
         """Until `stop`; an absent bus or database is waited for."""
@@ -85,5 +86,7 @@ class Relay:
                 await self._desired.put(row.key, msgspec.json.decode(row.body, type=Desired | Removed))
             case Bucket.ROUTES:
                 await self._routes.put(row.key, msgspec.json.decode(row.body, type=Route | Removed))
+            case Bucket.BUILDS:
+                await self._builds.put(row.key, msgspec.json.decode(row.body, type=Build | Removed))
             case _:
                 await self._bus.publish(row.key, msgspec.Raw(row.body), message_id=row.id)

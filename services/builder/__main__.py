@@ -8,12 +8,14 @@ import sys
 
 from services.builder.backends.bundle import BundleBackend
 from services.builder.builder import MAX_ATTEMPTS, Builder
+from services.builder.collector import Collector
 from services.builder.command import clean_environment
 from services.builder.config import BuilderConfig
 from services.builder.environment import Environments
 from services.builder.lock import Locksmith
-from services.core.records import BuildOrder
-from services.core.subjects import Consumer
+from services.builder.wishes import BusWishes
+from services.core.records import Build, BuildOrder
+from services.core.subjects import Bucket, Consumer
 from services.kit.blobs import Blobs
 from services.kit.bus import Bus
 from services.kit.clock import now
@@ -22,6 +24,7 @@ from services.kit.consume import Attempt, consume
 from services.kit.healthz import serve_health
 from services.kit.heartbeat import beat
 from services.kit.logs import set_up_logs
+from services.kit.mirror import Mirror
 from services.kit.process import Stop, run
 
 DRAIN_S = 5.0  # a build that is cut short is delivered again
@@ -42,18 +45,24 @@ def make_backend(config: BuilderConfig, blobs: Blobs) -> BundleBackend:
 
 async def serve(config: BuilderConfig, stop: Stop) -> None:
     """All works of the builder."""
-    backend = make_backend(config, Blobs(config.blobs_url))
+    blobs = Blobs(config.blobs_url)
+    backend = make_backend(config, blobs)
     await asyncio.to_thread(backend.environments.sweep)
     bus = Bus(config)
     build_dir = config.build_dir.absolute() / config.service_id
-    builder = Builder(backend=backend, bus=bus, build_dir=build_dir, now=now)
+    builds = Mirror(bus.bucket(Bucket.BUILDS, Build))
+    wishes = BusWishes(builds)
+    builder = Builder(backend=backend, bus=bus, wishes=wishes, build_dir=build_dir, now=now)
+    collector = Collector(backend.environments, blobs, wishes, clock=now, grace_s=config.collect_grace_s)
     await asyncio.to_thread(builder.sweep)
     checks = {"bus": bus.check}
     try:
         async with asyncio.TaskGroup() as works:
             works.create_task(serve_health(stop, host=config.health_host, port=config.health_port, checks=checks))
             works.create_task(_join(bus, config, stop))
-            works.create_task(_take_orders(bus, config, builder, stop))
+            works.create_task(builds.run(stop))
+            works.create_task(_take_orders(bus, config, builder, wishes, stop))
+            works.create_task(collector.run(stop, every_s=config.collect_every_s))
     finally:
         await bus.close()
 
@@ -63,7 +72,9 @@ async def _join(bus: Bus, config: BuilderConfig, stop: Stop) -> None:
     await beat(bus, "builder", config.service_id, stop)
 
 
-async def _take_orders(bus: Bus, config: BuilderConfig, builder: Builder, stop: Stop) -> None:
+async def _take_orders(bus: Bus, config: BuilderConfig, builder: Builder, wishes: BusWishes, stop: Stop) -> None:
+    await wishes.known(stop)
+
     async def handle(order: BuildOrder, attempt: Attempt) -> None:
         await builder.handle(order, attempt.number)
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
@@ -16,7 +17,7 @@ import structlog
 
 from services.builder.build_log import BuildLog
 from services.core import subjects
-from services.core.errors import PermanentError, TemporaryError
+from services.core.errors import PermanentError, TemporaryError, Unavailable
 from services.core.ids import Digest, VersionId
 from services.core.records import BuildOrder, BuildPhase, BuildReport, LogLine
 
@@ -31,6 +32,15 @@ class Reports(Protocol):
     async def publish(self, subject: str, body: msgspec.Struct, *, message_id: str | None = None) -> None: ...
 
     async def publish_logs(self, subject: str, lines: Sequence[LogLine]) -> None: ...
+
+
+class Wishes(Protocol):
+    """Whether somebody still wants a version built."""
+
+    def is_given_up(self, version_id: VersionId) -> bool: ...
+
+    async def given_up(self, version_id: VersionId) -> None:
+        """Returns once nobody wants it any more."""
 
 
 class BuildBackend(Protocol):
@@ -48,8 +58,17 @@ class BuildBackend(Protocol):
 class Builder:
     """Handles `BuildOrder`s. Each may come again at any time and then ends in the same artifact."""
 
-    def __init__(self, *, backend: BuildBackend, bus: Reports, build_dir: Path, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        *,
+        backend: BuildBackend,
+        bus: Reports,
+        wishes: Wishes,
+        build_dir: Path,
+        now: Callable[[], datetime],
+    ) -> None:
         self._backend = backend
+        self._wishes = wishes
         self._bus = bus
         self._build_dir = build_dir
         self._now = now
@@ -61,10 +80,21 @@ class Builder:
         self._build_dir.mkdir(parents=True, mode=0o700)
 
     async def handle(self, order: BuildOrder, attempt: int) -> None:
-        """Build and report: `building`, then `complete` or `failed`. Raises what trying again may mend."""
+        """Build and report: `building`, then `complete` or `failed`. Raises what trying again may mend.
+
+        What was given up is not built, and nothing is reported of it: who gave it up has recorded so.
+        """
         with structlog.contextvars.bound_contextvars(model=order.model_id, version=order.version_id):
+            if self._wishes.is_given_up(order.version_id):
+                log.info("build_left_out")
+                return
             await self._report(order, attempt, BuildPhase.BUILDING)
-            report = await self._logged(order, attempt)
+            try:
+                report = await self._logged(order, attempt)
+            except _GivenUpError:
+                self._troubles.pop(order.version_id, None)
+                log.info("build_given_up")
+                return
             await self._bus.publish(subjects.build_fact(order.version_id), report, message_id=_message_id(report))
             self._troubles.pop(order.version_id, None)
             log.info("build_ended", phase=report.phase, build_s=round(report.build_s, 3), reason=report.reason)
@@ -87,6 +117,9 @@ class Builder:
             build_log.say(f"Build of version {order.version_number} begins{again}")
             try:
                 artifact, reason = await self._build(order, build_log), ""
+            except _GivenUpError:
+                build_log.say("The build was cancelled")
+                raise
             except (PermanentError, TimeoutError) as error:
                 artifact, reason = None, _sentence(error, order)
             except TemporaryError as error:
@@ -103,12 +136,26 @@ class Builder:
         return _report(order, attempt, phase, artifact=artifact, reason=reason, build_s=build_s)
 
     async def _build(self, order: BuildOrder, build_log: BuildLog) -> Digest:
-        folder = Path(tempfile.mkdtemp(prefix=f"{order.version_id}-", dir=self._build_dir))
+        with _disk_troubles():
+            folder = Path(tempfile.mkdtemp(prefix=f"{order.version_id}-", dir=self._build_dir))
+            try:
+                async with asyncio.timeout(order.timeout_s):
+                    return await self._unless_given_up(order, folder, build_log)
+            finally:
+                await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+
+    async def _unless_given_up(self, order: BuildOrder, folder: Path, build_log: BuildLog) -> Digest:
+        building = asyncio.create_task(self._backend.build(order, folder, build_log))
+        giving_up = asyncio.create_task(self._wishes.given_up(order.version_id))
         try:
-            async with asyncio.timeout(order.timeout_s):
-                return await self._backend.build(order, folder, build_log)
+            await asyncio.wait({building, giving_up}, return_when=asyncio.FIRST_COMPLETED)
+            if not building.done():
+                raise _GivenUpError
+            return building.result()
         finally:
-            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+            for task in (building, giving_up):
+                task.cancel()
+            await asyncio.gather(building, giving_up, return_exceptions=True)
 
     def _log(self, order: BuildOrder) -> BuildLog:
         subject = subjects.log(subjects.LogKind.BUILD, order.model_id, order.version_id)
@@ -121,6 +168,21 @@ class Builder:
     async def _report(self, order: BuildOrder, attempt: int, phase: BuildPhase, *, reason: str = "") -> None:
         report = _report(order, attempt, phase, artifact=None, reason=reason, build_s=0.0)
         await self._bus.publish(subjects.build_fact(order.version_id), report, message_id=_message_id(report))
+
+
+@contextlib.contextmanager
+def _disk_troubles() -> Iterator[None]:
+    """What the system refuses to write or read is nobody's fault who ordered a build, and may pass."""
+    try:
+        yield
+    except TimeoutError:
+        raise
+    except OSError as error:
+        raise Unavailable(f"the builder's disk does not work: {error.strerror}", retry_after_s=5.0) from error
+
+
+class _GivenUpError(Exception):
+    """Nobody wants this build any more."""
 
 
 def _report(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import signal
 import sys
@@ -14,6 +15,9 @@ from services.core.errors import Unavailable
 
 TETHER = Path(__file__).parent / "apart" / "tether.py"
 CHUNK_BYTES = 64 * 1024
+TAIL_BYTES = 256 * 1024
+FULL = os.strerror(errno.ENOSPC).encode()  # as every program says it
+NO_ROOM = "the builder's disk is full"
 
 # What a program of a build may see of the builder's environment. Credentials of an index live in `UV_*`.
 _PASSED = ("PATH", "HOME", "LANG", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR", "NETRC")
@@ -107,6 +111,26 @@ async def _talk(
 def _kill_group(leader: int) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(leader, signal.SIGKILL)
+
+
+class Tail:
+    """The end of what a program writes, on its way to somebody else: its reason is in there."""
+
+    def __init__(self, limit_bytes: int = TAIL_BYTES) -> None:
+        self._limit_bytes = limit_bytes
+        self._data = bytearray()
+
+    def then(self, output: Output) -> Output:
+        async def listen(data: bytes) -> None:
+            self._data += data
+            if len(self._data) > 2 * self._limit_bytes:  # now and then: not a copy for every piece
+                del self._data[: -self._limit_bytes]
+            await output(data)
+
+        return listen
+
+    def __bytes__(self) -> bytes:
+        return bytes(self._data[-self._limit_bytes :])
 
 
 class Answer:

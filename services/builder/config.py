@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from services.core.collection import EVERY_S, GRACE_S
 from services.kit.config import ServiceConfig
 
 
@@ -17,3 +18,5 @@ class BuilderConfig(ServiceConfig, frozen=True, kw_only=True):
     uv_path: Path
     model_python: Path
     build_concurrency: int = 1
+    collect_every_s: float = EVERY_S
+    collect_grace_s: float = GRACE_S

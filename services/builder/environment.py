@@ -17,15 +17,18 @@ import shutil
 import stat
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from services.builder.apart import bytecode
 from services.builder.basis import Harness, Interpreter
 from services.builder.build_log import BuildLog
-from services.builder.command import run
+from services.builder.command import FULL, NO_ROOM, Tail, run
 from services.builder.requirements import locked_versions
+from services.core.collection import Held
 from services.core.errors import Unavailable
-from services.core.ids import Digest
+from services.core.ids import Digest, is_digest
+from services.kit.aging import ASIDE, look, mark_used, take_away
 
 FORMAT = 1  # grows when environments are made in another way
 MAX_COMPILERS = 4
@@ -68,7 +71,7 @@ class Environments:
         """
         digest = environment_digest(lock, interpreter, harness)
         async with self._locked(digest):
-            if self._is_whole(digest):
+            if self._is_whole(digest) and mark_used(self.folder / digest):
                 log.say(f"Environment: {digest[:12]} is reused")
             else:
                 log.say(f"Environment: {digest[:12]} is being made with Python {interpreter.version}")
@@ -76,13 +79,24 @@ class Environments:
         return digest
 
     def sweep(self) -> None:
-        """Take away what builders that died left half made. What a living one is making stays."""
+        """Take away what builders that died left half made or half removed. What a living one works on stays."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        for partial in self.folder.glob(".*.partial"):
-            digest = partial.name.split(".")[1]
-            with self._lock_file(digest) as lock_file, contextlib.suppress(BlockingIOError):
-                fcntl.flock(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(partial, ignore_errors=True)
+        for left in (*self.folder.glob(".*.partial"), *self.folder.glob(f".*{ASIDE}")):
+            with self._try_lock(left.name.split(".")[1]) as is_locked:
+                if is_locked:
+                    shutil.rmtree(left, ignore_errors=True)
+
+    def held(self) -> list[Held]:
+        """The environments that are in place."""
+        return [each for each in look(self.folder) if is_digest(each.name)]
+
+    def take_away(self, digest: str, *, unused_since: datetime) -> bool:
+        """Remove an environment, unless it was used since or is being made; true when it is gone."""
+        with self._try_lock(digest) as is_locked:
+            is_gone = is_locked and take_away(self.folder / digest, unused_since=unused_since)
+            if is_gone:
+                self._lock_file(digest).unlink(missing_ok=True)
+        return is_gone
 
     def _is_whole(self, digest: Digest) -> bool:
         """A system upgrade can take the interpreter away from under an environment: then it is made anew."""
@@ -90,24 +104,26 @@ class Environments:
 
     @contextlib.asynccontextmanager
     async def _locked(self, digest: Digest) -> AsyncIterator[None]:
-        with self._lock_file(digest) as lock_file:
-            while True:
-                try:
-                    fcntl.flock(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    await asyncio.sleep(_TRY_LOCK_S)  # the order's own timeout ends this
-            yield
+        while True:
+            with self._try_lock(digest) as is_locked:
+                if is_locked:
+                    yield
+                    return
+            await asyncio.sleep(_TRY_LOCK_S)  # the order's own timeout ends this
 
     @contextlib.contextmanager
-    def _lock_file(self, digest: str) -> Iterator[int]:
-        """An open file to lock; closing it gives the lock back."""
+    def _try_lock(self, digest: str) -> Iterator[bool]:
+        """Whether this environment is ours alone inside."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self.folder / f".{digest}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        place = self._lock_file(digest)
+        descriptor = os.open(place, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            yield descriptor
+            yield _has_locked(descriptor, place)
         finally:
-            os.close(descriptor)
+            os.close(descriptor)  # gives the lock back
+
+    def _lock_file(self, digest: str) -> Path:
+        return self.folder / f".{digest}.lock"
 
     async def _make(
         self, digest: Digest, lock: str, interpreter: Interpreter, harness: Harness, work: Path, log: BuildLog
@@ -144,9 +160,12 @@ class Environments:
             raise Unavailable("the environment could not be compiled to bytecode", retry_after_s=5.0)
 
     async def _call(self, arguments: Sequence[str | Path], log: BuildLog) -> None:
-        code = await run(arguments, self.environ, log.write)
+        said = Tail()
+        code = await run(arguments, self.environ, said.then(log.write))
         log.end_output()
         if code != 0:
+            if FULL in bytes(said):
+                raise Unavailable(NO_ROOM, retry_after_s=5.0)
             raise Unavailable(f"the environment could not be made: a program ended with {code}", retry_after_s=5.0)
 
     def _aside(self, digest: str) -> Path:
@@ -158,8 +177,18 @@ class Environments:
             broken = self._aside(digest)
             place.rename(broken)
             shutil.rmtree(broken, ignore_errors=True)
+        mark_used(aside)
         os.sync()  # what is in place is whole, also after the power went
         aside.rename(place)
+
+
+def _has_locked(descriptor: int, place: Path) -> bool:
+    """False when somebody else has it, or has just removed the file with the environment."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return os.path.samestat(os.fstat(descriptor), os.stat(place))
+    except (BlockingIOError, FileNotFoundError):
+        return False
 
 
 def _open_to_all(folder: Path) -> None:

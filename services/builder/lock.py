@@ -9,15 +9,14 @@ from pathlib import Path
 
 from services.builder.basis import Harness, Interpreter
 from services.builder.build_log import BuildLog
-from services.builder.command import run
+from services.builder.command import FULL, NO_ROOM, Tail, run
 from services.builder.requirements import Wanted, narrowed, parse_requirements
 from services.builder.resolution import resolution_error
-from services.core.errors import Invalid
+from services.core.errors import Invalid, Unavailable
 from services.core.ids import is_bus_token
 from services.core.records import BuildOrder
 from services.kit.blobs import Blobs
 
-KEPT_BYTES = 256 * 1024  # of what the resolver printed, to find its reason in
 RESOLVE = (
     *("pip", "compile", "--quiet", "--only-binary=:all:", "--generate-hashes"),
     *("--no-header", "--no-annotate", "--no-emit-index-url", "--no-emit-find-links"),
@@ -58,18 +57,14 @@ class Locksmith:
     ) -> str:
         asked, locked = folder / "requirements.in", folder / "requirements.lock"
         asked.write_text("".join(f"{one.text}\n" for one in (*wanted, *harness.requires)), encoding="utf-8")
-        said = bytearray()
-
-        async def listen(data: bytes) -> None:
-            said.extend(data)
-            del said[:-KEPT_BYTES]
-            await log.write(data)
-
+        said = Tail()
         paths: list[str | Path] = [asked, "--output-file", locked, "--python", interpreter.executable]
-        code = await run([self.uv, *RESOLVE, *paths], self.environ, listen)
+        code = await run([self.uv, *RESOLVE, *paths], self.environ, said.then(log.write))
         log.end_output()
         if code != 0:
-            raise resolution_error(said.decode(errors="replace"), code, wanted, harness.requires)
+            if FULL in bytes(said):
+                raise Unavailable(NO_ROOM, retry_after_s=5.0)
+            raise resolution_error(bytes(said).decode(errors="replace"), code, wanted, harness.requires)
         return narrowed(locked.read_text(encoding="utf-8"), wanted)
 
 

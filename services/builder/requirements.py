@@ -7,26 +7,20 @@ so a build executes no code of theirs. Hashes are kept: the lock then holds no o
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from services.core.errors import Invalid
+from services.core.requirements import ALLOWED, line_fault, logical_lines, shown
 
 MAX_BYTES = 256 * 1024
 MAX_LINES = 5000
 MAX_LENGTH = 2000  # of one requirement without its hashes
-ALLOWED = (
-    "allowed are package names with versions, extras, environment markers and sha256 hashes, "
-    "as in: numpy>=2,<3; python_version >= '3.11'"
-)
-
-_COMMENT = re.compile(r"(^|\s)#.*$")
 _HASH = re.compile(r"--hash=(\S+)")
 _SHA256 = re.compile(r"sha256:[0-9a-f]{64}")
-_PATH = re.compile(r"[.~]{0,2}[/\\]|[A-Za-z]:[/\\]|\.{1,2}$|\S+\.(whl|zip|tar\.gz|tgz|tar\.bz2)$")
 
 
 @dataclass(frozen=True)
@@ -49,14 +43,14 @@ def parse_requirements(text: str, *, own: frozenset[str] = frozenset()) -> tuple
     if len(text.encode(errors="surrogatepass")) > MAX_BYTES:
         raise Invalid(f"the requirements are longer than {MAX_BYTES // 1024} kB", field="requirements")
     wanted = []
-    for number, line in _lines(text):
+    for number, line in logical_lines(text):
         if number > MAX_LINES:
             raise Invalid(f"the requirements have more than {MAX_LINES} lines", field="requirements")
         try:
             one = _parse(line)
         except ValueError as error:
             raise Invalid(
-                f"requirements line {number}: {_shown(line)!r} {error}; {ALLOWED}", field="requirements"
+                f"requirements line {number}: {shown(line)!r} {error}; {ALLOWED}", field="requirements"
             ) from error
         if one.name in own:
             raise Invalid(
@@ -67,31 +61,13 @@ def parse_requirements(text: str, *, own: frozenset[str] = frozenset()) -> tuple
     return tuple(wanted)
 
 
-def _lines(text: str) -> Iterator[tuple[int, str]]:
-    """Each logical line that is not empty, with the number of its first line; a backslash at the end continues."""
-    start, pending = 0, ""
-    for number, line in enumerate([*text.removeprefix("\ufeff").replace("\r\n", "\n").split("\n"), ""], start=1):
-        bare = _COMMENT.sub("", line)
-        start = start if pending else number
-        if bare.endswith("\\"):
-            pending += bare[:-1] + " "
-            continue
-        logical, pending = (pending + bare).strip(), ""
-        if logical:
-            yield start, logical
-
-
 def _parse(line: str) -> Wanted:
     head, *options = " ".join(line.split()).replace(" --hash ", " --hash=").split(" --hash=")
     hashes = frozenset(options)
     if any(_SHA256.fullmatch(one) is None for one in hashes):
         raise ValueError("has a hash that is not sha256:<64 hexadecimal digits>")
-    if head.startswith("-"):
-        raise ValueError("is an option, which is not allowed")
-    if "://" in head or head.lower().startswith(("file:", "git+")):
-        raise ValueError("names an address, which is not allowed")
-    if _PATH.match(head):
-        raise ValueError("is a path, which is not allowed")
+    if (fault := line_fault(head)) is not None:
+        raise ValueError(fault)
     if len(head) > MAX_LENGTH:
         raise ValueError(f"is longer than {MAX_LENGTH} characters")
     try:
@@ -101,12 +77,6 @@ def _parse(line: str) -> Wanted:
     if requirement.url is not None:
         raise ValueError("names an address, which is not allowed")
     return Wanted(text=str(requirement), name=canonicalize_name(requirement.name), hashes=hashes)
-
-
-def _shown(line: str) -> str:
-    """`line` short and without what may be a credential: it stands in a reason that others read."""
-    without = re.sub(r"://[^/\s]*@", "://***@", line)
-    return without if len(without) <= 80 else without[:77] + "..."
 
 
 _LOCKED = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^\]]*\])?==")

@@ -56,6 +56,11 @@ class StopVersion(Command, frozen=True, kw_only=True):
     version_id: VersionId
 
 
+class CancelBuild(Command, frozen=True, kw_only=True):
+    version_id: VersionId
+    by: str  # who does not want it any more, for the reason that people are shown
+
+
 class RecordBuild(Command, frozen=True, kw_only=True):
     report: BuildReport
 
@@ -108,6 +113,7 @@ ModelCommand = (
     | PublishVersion
     | StartVersion
     | StopVersion
+    | CancelBuild
     | RecordBuild
     | RecordReady
     | RecordStalled

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from services.core import settings as bounds
 from services.core.commands import (
     ArchiveModel,
+    CancelBuild,
     CreateAccessToken,
     CreateModel,
     DescribeModel,
@@ -37,6 +38,7 @@ from services.core.events import (
     AccessTokenRegenerated,
     AccessTokenRevoked,
     AccessTokenShown,
+    BuildCancelled,
     BuildCompleted,
     BuildFailed,
     BuildStarted,
@@ -109,8 +111,13 @@ def _describe(model: Model, command: DescribeModel) -> tuple[Event, ...]:
 def _archive(model: Model, command: ArchiveModel) -> tuple[Event, ...]:
     if model.is_archived:
         return ()
-    stops = [event for version in model.versions for event in _stop_events(model, version, "the model was archived")]
-    return (*stops, ModelArchived())
+    reason = "the model was archived"
+    ends = [
+        event
+        for version in model.versions
+        for event in (*_stop_events(model, version, reason), *_cancel_events(version, f"not built: {reason}"))
+    ]
+    return (*ends, ModelArchived())
 
 
 def _publish(model: Model, command: PublishVersion) -> tuple[Event, ...]:
@@ -157,10 +164,21 @@ def _stop_events(model: Model, version: Version, reason: str) -> tuple[Event, ..
     return (*unlabel, StopOrdered(version_id=version.id, reason=reason))
 
 
+def _cancel_build(model: Model, command: CancelBuild) -> tuple[Event, ...]:
+    version = model.version(command.version_id)
+    if version.is_built:
+        raise Refused(f"version {version.number} is built already: there is no build to cancel")
+    return _cancel_events(version, f"the build was cancelled by {command.by}")
+
+
+def _cancel_events(version: Version, reason: str) -> tuple[Event, ...]:
+    return (BuildCancelled(version_id=version.id, reason=reason),) if version.is_unbuilt else ()
+
+
 def _record_build(model: Model, command: RecordBuild) -> tuple[Event, ...]:
     report = command.report
     version = model.version(report.version_id)
-    if version.build in (BuildPhase.COMPLETE, BuildPhase.FAILED):
+    if not version.is_unbuilt:
         return ()
     match report.phase:
         case BuildPhase.COMPLETE if report.artifact is not None:
@@ -239,6 +257,7 @@ _DECISIONS: dict[type, Callable[[Model, Any], tuple[Event, ...]]] = {
     PublishVersion: _publish,
     StartVersion: _start,
     StopVersion: _stop,
+    CancelBuild: _cancel_build,
     RecordBuild: _record_build,
     RecordReady: _record_ready,
     RecordStalled: _record_stalled,

@@ -85,6 +85,11 @@ class BuildFailed(Event, frozen=True, kw_only=True, tag="build.failed"):
     reason: str
 
 
+class BuildCancelled(Event, frozen=True, kw_only=True, tag="build.cancelled"):
+    version_id: VersionId
+    reason: str
+
+
 class DeploymentOrdered(Event, frozen=True, kw_only=True, tag="version.deployment-ordered"):
     """The version is to run as `generation`, as soon as it is built."""
 
@@ -204,6 +209,7 @@ ModelEvent = (
     | BuildStarted
     | BuildCompleted
     | BuildFailed
+    | BuildCancelled
     | DeploymentOrdered
     | VersionBecameReady
     | VersionStalled

@@ -18,6 +18,7 @@ import msgspec
 from msgspec.structs import replace
 
 from services.core.events import (
+    BuildCancelled,
     BuildCompleted,
     BuildFailed,
     BuildStarted,
@@ -45,6 +46,7 @@ class DeploymentPhase(StrEnum):
     FAILED = "failed"
 
 
+UNBUILT = (BuildPhase.PENDING, BuildPhase.BUILDING)  # a report, or a person, may still end it
 WANTED_TO_RUN = frozenset({DeploymentPhase.STARTING, DeploymentPhase.STALLED, DeploymentPhase.READY})
 
 
@@ -74,8 +76,17 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
         return self.build is BuildPhase.COMPLETE
 
     @property
+    def is_unbuilt(self) -> bool:
+        return self.build in UNBUILT
+
+    @property
     def is_wanted(self) -> bool:
         return self.deployment in WANTED_TO_RUN
+
+    @property
+    def is_deployed(self) -> bool:
+        """Instances of it run, or may."""
+        return self.is_built and (self.is_wanted or self.deployment is DeploymentPhase.STOPPING)
 
 
 Move = Callable[[Version, Any, int], Version]  # the table pairs each with its own event type
@@ -134,14 +145,15 @@ def _build_completed(version: Version, event: BuildCompleted, revision: int) -> 
     return replace(version, build=BuildPhase.COMPLETE, artifact=event.artifact)
 
 
-def _build_failed(version: Version, event: BuildFailed, revision: int) -> Version:
+def _build_failed(version: Version, event: BuildFailed | BuildCancelled, revision: int) -> Version:
     return replace(version, build=BuildPhase.FAILED, deployment=DeploymentPhase.NONE, reason=event.reason)
 
 
 BUILD_MOVES: dict[tuple[BuildPhase, type[Event]], Move] = {
     (BuildPhase.PENDING, BuildStarted): _build_started,
-    **{(phase, BuildCompleted): _build_completed for phase in (BuildPhase.PENDING, BuildPhase.BUILDING)},
-    **{(phase, BuildFailed): _build_failed for phase in (BuildPhase.PENDING, BuildPhase.BUILDING)},
+    **{(phase, BuildCompleted): _build_completed for phase in UNBUILT},
+    **{(phase, BuildFailed): _build_failed for phase in UNBUILT},
+    **{(phase, BuildCancelled): _build_failed for phase in UNBUILT},
 }
 
 
@@ -183,6 +195,8 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
 
     ready: int = 0
     is_reported: bool = True
+    exits: int = 0  # instances of this generation that were lost
+    last_exit: str = ""  # why the last of them was
     route_in_effect: int | None = None  # the revision of its model's route that every live router has passed
 
 

@@ -72,11 +72,11 @@ def check_variables(
     if len(checked) > MAX_VARIABLES:
         raise Invalid(f"{field} may hold at most {MAX_VARIABLES} variables, got {len(checked)}", field=field)
     seen: set[str] = set()
-    for key, value in checked:
+    for place, (key, value) in enumerate(checked):
         if _VARIABLE.fullmatch(key) is None or len(key) > MAX_NAME:
             raise Invalid(
                 f"{field}: a name is letters, digits and underscores, not beginning with a digit, at most {MAX_NAME} "
-                f"characters, got {shortened(key)}",
+                f"characters, and {field}[{place}].key is not one",  # not quoted: people paste NAME=VALUE
                 field=field,
             )
         if key in seen:

@@ -43,7 +43,11 @@ def seen(
         return Seen(is_reported=is_fresh)
     in_effect = (report.routes.get(placement.model_id, 0) for report in live_routers)
     return Seen(
-        ready=ready_instances(placement, health), is_reported=is_fresh, route_in_effect=min(in_effect, default=None)
+        ready=ready_instances(placement, health),
+        is_reported=is_fresh,
+        exits=placement.exits,
+        last_exit=placement.last_exit,
+        route_in_effect=min(in_effect, default=None),
     )
 
 

@@ -58,7 +58,7 @@ class Desired(Record, frozen=True, kw_only=True, tag="desired"):
     project_name: str
     file: str
     function: str
-    environment_variables: tuple[tuple[str, str], ...] = ()
+    environment_variables: tuple[tuple[str, str], ...] = ()  # name and sealed value
     workers: int = 1
     memory_bytes: int
     request_timeout_s: float
@@ -173,6 +173,18 @@ class BuildOrder(msgspec.Struct, frozen=True, kw_only=True):
     environment_revision_id: str
     requirements: str  # the text of a requirements file, as the person wrote it
     timeout_s: float
+
+
+class Build(Record, frozen=True, kw_only=True, tag="build"):
+    """A version that builders should build, or keep what they built for. Key: `<version>`.
+
+    The tombstone says that nobody wants it any more: a build is given up, and what it was made of may go.
+    """
+
+    model_id: AggregateId
+    version_id: VersionId
+    published_at: datetime
+    artifact: Digest | None  # None: not built yet
 
 
 class FileEntry(msgspec.Struct, frozen=True, kw_only=True):

@@ -23,7 +23,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     start_deadline_s: float = 300.0
     build_timeout_s: float = 1800.0
     health_check: HealthCheck = HealthCheck()
-    environment_variables: tuple[tuple[str, str], ...] = ()
+    environment_variables: tuple[tuple[str, str], ...] = ()  # name and sealed value: history keeps them for ever
 
 
 BOUNDS = {

@@ -20,13 +20,14 @@ class Stream(StrEnum):
 class Bucket(StrEnum):
     DESIRED = "desired"
     ROUTES = "routes"
+    BUILDS = "builds"
     PLACEMENTS = "placements"
     HEALTH = "health"
     ROUTERS = "routers"
     HEARTBEATS = "heartbeats"
 
 
-DECIDED = (Bucket.DESIRED, Bucket.ROUTES)
+DECIDED = (Bucket.DESIRED, Bucket.ROUTES, Bucket.BUILDS)
 
 SUBJECTS = {
     Stream.EVENTS: "event.>",

@@ -9,9 +9,9 @@ import msgspec
 from msgspec.structs import replace
 
 from services.core import subjects
-from services.core.lifecycle import DeploymentPhase, Version
+from services.core.lifecycle import Version
 from services.core.model import Model
-from services.core.records import BuildOrder, BuildPhase, Desired, Removed, Route, Target
+from services.core.records import Build, BuildOrder, Desired, Removed, Route, Target
 
 
 class Effect(msgspec.Struct, frozen=True, kw_only=True):
@@ -19,18 +19,25 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True):
 
     bucket: subjects.Bucket | None
     key: str
-    body: Desired | Route | Removed | BuildOrder
+    body: Desired | Route | Build | Removed | BuildOrder
 
 
 def wanted(model: Model, *, deployer_id: str) -> dict[str, Effect]:
     """All effects of `model`, by a name that is unique among them."""
     effects = [_route(model)] if not model.is_archived else []
     for version in model.versions:
-        if version.build in (BuildPhase.PENDING, BuildPhase.BUILDING):
+        if version.is_unbuilt:
             effects.append(_build_order(model, version))
-        if version.is_built and (version.is_wanted or version.deployment is DeploymentPhase.STOPPING):
+        if needs_its_build(model, version):
+            effects.append(_build(model, version))
+        if version.is_deployed:
             effects.append(_desired(model, version, deployer_id))
     return {f"{effect.bucket or 'order'}/{effect.key}": effect for effect in effects}
+
+
+def needs_its_build(model: Model, version: Version) -> bool:
+    """Whether a build, or what it made, may still be used: to run now, or to be started one day."""
+    return version.is_unbuilt or version.is_deployed or (version.is_built and not model.is_archived)
 
 
 def changed(before: dict[str, Effect], after: dict[str, Effect], *, revision: int) -> tuple[Effect, ...]:
@@ -84,6 +91,17 @@ def _build_order(model: Model, version: Version) -> Effect:
         timeout_s=model.settings.build_timeout_s,
     )
     return Effect(bucket=None, key=subjects.build_command(version.id), body=body)
+
+
+def _build(model: Model, version: Version) -> Effect:
+    body = Build(
+        revision=model.revision,
+        model_id=model.id,
+        version_id=version.id,
+        published_at=version.created_at,
+        artifact=version.artifact,
+    )
+    return Effect(bucket=subjects.Bucket.BUILDS, key=version.id, body=body)
 
 
 def _desired(model: Model, version: Version, deployer_id: str) -> Effect:

@@ -9,22 +9,26 @@ import sys
 from services.core.placement import GRACE_S
 from services.core.records import Desired, Health, Heartbeat, Placement, RouterReport
 from services.core.subjects import Bucket
+from services.deployer.collector import Collector
 from services.deployer.config import DeployerConfig, FoldersConfig
 from services.deployer.deployer import Deployer, Mirrors
 from services.deployer.logs import DeploymentLog, InstanceLogs
 from services.deployer.runtimes.process.folders import Folders
+from services.deployer.runtimes.process.leftovers import Leftovers
 from services.deployer.runtimes.process.output import ProcessOutput
 from services.deployer.runtimes.process.owners import Owners, parse_uids
 from services.deployer.runtimes.process.runtime import ProcessRuntime
 from services.deployer.runtimes.process.version_files import VersionFiles
 from services.kit.blobs import Blobs
 from services.kit.bus import Bus
+from services.kit.clock import now
 from services.kit.config import ConfigError, read_config
 from services.kit.healthz import serve_health
 from services.kit.heartbeat import beat
 from services.kit.logs import set_up_logs
 from services.kit.mirror import Mirror
 from services.kit.process import Stop, run
+from services.kit.vault import Vault
 from services.kit.wake import Wake
 
 DRAIN_S = 10.0
@@ -36,7 +40,7 @@ async def serve(config: DeployerConfig, stop: Stop) -> None:
     folders = Folders(config.instances_dir, config.sockets_dir)
     owners = Owners(config.instances_dir / "owners.json", parse_uids(config.instance_uids))
     files = VersionFiles(config.versions_dir, config.environments_dir, Blobs(config.blobs_url))
-    runtime = ProcessRuntime(folders, files, owners)
+    runtime = ProcessRuntime(folders, files, owners, _vault(config))
     mirrors = Mirrors(
         desired=Mirror(bus.bucket(Bucket.DESIRED, Desired), wake=wake),
         health=Mirror(bus.bucket(Bucket.HEALTH, Health), wake=wake),
@@ -54,6 +58,14 @@ async def serve(config: DeployerConfig, stop: Stop) -> None:
         deployment_log=deployment_log,
         wake=wake,
     )
+    collector = Collector(
+        config.deployer_id,
+        desired=mirrors.desired,
+        runtime=runtime,
+        leftovers=Leftovers(folders, files),
+        clock=now,
+        grace_s=config.collect_grace_s,
+    )
     checks = {"bus": bus.check, "looks": deployer.check}
     try:
         async with asyncio.TaskGroup() as works:
@@ -61,6 +73,7 @@ async def serve(config: DeployerConfig, stop: Stop) -> None:
             works.create_task(_join(bus, config, stop))
             works.create_task(deployer.run(stop))
             works.create_task(deployer.sweep(stop))
+            works.create_task(collector.run(stop, every_s=config.collect_every_s))
             works.create_task(instance_logs.run(stop))
             works.create_task(deployment_log.run(stop))
             for mirror in (mirrors.desired, mirrors.health, mirrors.routers, mirrors.heartbeats):
@@ -68,6 +81,11 @@ async def serve(config: DeployerConfig, stop: Stop) -> None:
     finally:
         runtime.close()
         await bus.close()
+
+
+def _vault(config: DeployerConfig) -> Vault | None:
+    keys = config.variable_keys
+    return None if keys is None else Vault.from_text(keys, "VARIABLE_KEYS")
 
 
 async def _join(bus: Bus, config: DeployerConfig, stop: Stop) -> None:
@@ -97,6 +115,7 @@ def main(arguments: list[str]) -> int:
             return 0
         config = read_config(DeployerConfig, os.environ)
         parse_uids(config.instance_uids)
+        _vault(config)
     except ConfigError as error:
         print(error, file=sys.stderr)
         return 2

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import msgspec
 
-from services.kit.config import ServiceConfig
+from services.core.collection import EVERY_S, GRACE_S
+from services.kit.config import Secret, ServiceConfig
 
 
 class DeployerConfig(ServiceConfig, frozen=True, kw_only=True):
@@ -16,6 +17,9 @@ class DeployerConfig(ServiceConfig, frozen=True, kw_only=True):
     versions_dir: Path
     environments_dir: Path
     sockets_dir: Path  # short: the path of a socket has at most 97 bytes
+    variable_keys: Secret | None = None  # Fernet keys, the newest first, one a line; without, no variable is opened
+    collect_every_s: float = EVERY_S
+    collect_grace_s: float = GRACE_S
     instance_uids: str = ""  # "61000-1000": the first user id and how many; only as root
 
 

@@ -18,13 +18,23 @@ def bus_password(home: Home, user: str) -> Path:
     return home.secret(f"nats-{user}", _password)
 
 
+def bus_status_path(home: Home) -> Path:
+    """Under which path NATS tells its state: it asks nobody who they are, and the state says much."""
+    return home.secret("nats-status", _password)
+
+
 def database_password(home: Home) -> Path:
     return home.secret("database-password", _password)
 
 
 def token_keys(home: Home) -> Path:
     """The keys that access tokens are encrypted with at rest, newest first, one a line."""
-    return home.secret("token-keys", lambda: base64.urlsafe_b64encode(secrets.token_bytes(32)).decode())
+    return home.secret("token-keys", _key)
+
+
+def variable_keys(home: Home) -> Path:
+    """The keys that the values of environment variables are sealed with; api and deployer have them."""
+    return home.secret("variable-keys", _key)
 
 
 def api_key(home: Home) -> Path:
@@ -34,6 +44,10 @@ def api_key(home: Home) -> Path:
 
 def read(path: Path) -> str:
     return path.read_text(encoding="utf-8").strip()
+
+
+def _key() -> str:
+    return base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
 
 
 def _password() -> str:

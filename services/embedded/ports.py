@@ -19,6 +19,7 @@ PUBLIC = 8080
 API = 8000
 LOOPBACK = "127.0.0.1"
 SERVICES = ("api", "builder", "deployer", "router", "monitor")
+WITH_HEALTH = (*SERVICES, "nats")
 _RANGE = range(20000, 32000)
 
 
@@ -29,7 +30,7 @@ class Ports(msgspec.Struct, frozen=True, kw_only=True):
     api: int
     nats: int
     database: int
-    health: dict[str, int]  # service -> port of its /healthz
+    health: dict[str, int]  # service, or NATS -> port of its /healthz
 
 
 def kept_ports(home: Home) -> Ports | None:
@@ -50,7 +51,7 @@ def settle_ports(home: Home, environ: Mapping[str, str], *, may_bind: Callable[[
         api=_known("MODELWAY_API_PORT", environ, kept.api if kept else API, taken, may_bind),
         nats=_chosen(kept.nats if kept else 0, taken, may_bind),
         database=_chosen(kept.database if kept else 0, taken, may_bind),
-        health={name: _chosen(kept.health.get(name, 0) if kept else 0, taken, may_bind) for name in SERVICES},
+        health={name: _chosen(kept.health.get(name, 0) if kept else 0, taken, may_bind) for name in WITH_HEALTH},
     )
     write_whole(home / "config" / "ports.json", msgspec.json.encode(ports).decode())
     return ports

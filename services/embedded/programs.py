@@ -18,6 +18,8 @@ from services.embedded.ports import LOOPBACK, SERVICES, Ports
 NAMES = ("nats", "database", "haproxy", *SERVICES)
 DEPLOYER = "local"
 ADMINISTRATOR = "admin"
+_LIMITS = ("SNAPSHOT_FILES", "SNAPSHOT_BYTES", "SNAPSHOT_FILE_BYTES")
+_COLLECTION = ("COLLECT_EVERY_S", "COLLECT_GRACE_S")
 _OF_THE_PERSON = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TZ", "TMPDIR")
 _TO_REACH_REGISTRIES = ("UV_", "PIP_", "XDG_", "SSL_CERT_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
@@ -106,11 +108,13 @@ def haproxy_master_socket(home: Home) -> Path:
 
 def _own_environments(home: Home, ports: Ports, parts: Parts, environ: Mapping[str, str]) -> dict[str, dict[str, str]]:
     blobs = {"BLOBS_URL": (home / "blobs").as_uri()}
+    variables = {"VARIABLE_KEYS_FILE": str(credentials.variable_keys(home))}
     environments = {"ENVIRONMENTS_DIR": str(home / "environments")}
+    collection = _chosen(_COLLECTION, environ)
     return {
-        "api": {**blobs, **_api(home, ports)},
-        "builder": {**blobs, **environments, **_builder(home, parts), **_registries(environ)},
-        "deployer": {**blobs, **environments, **_deployer(home, parts)},
+        "api": {**blobs, **variables, **_api(home, ports), **_limits(environ), **collection},
+        "builder": {**blobs, **environments, **_builder(home, parts), **_registries(environ), **collection},
+        "deployer": {**blobs, **environments, **variables, **_deployer(home, parts), **collection},
         "router": router_environment(home, ports, parts.haproxy),
         "monitor": {},
     }
@@ -128,6 +132,16 @@ def _api(home: Home, ports: Ports) -> dict[str, str]:
         "BOOTSTRAP_API_KEY_FILE": str(credentials.api_key(home)),
         "DEPLOYER_ID": DEPLOYER,
     }
+
+
+def _limits(environ: Mapping[str, str]) -> dict[str, str]:
+    """How much a person may upload, as MODELWAY_SNAPSHOT_FILES and its like say."""
+    return _chosen(_LIMITS, environ)
+
+
+def _chosen(names: tuple[str, ...], environ: Mapping[str, str]) -> dict[str, str]:
+    """What `make up` is told as MODELWAY_<name>."""
+    return {name: environ[f"MODELWAY_{name}"] for name in names if f"MODELWAY_{name}" in environ}
 
 
 def _builder(home: Home, parts: Parts) -> dict[str, str]:

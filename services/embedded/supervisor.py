@@ -48,6 +48,10 @@ chmod=0700
 
 [rpcinterface:supervisor]
 supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
+
+[rpcinterface:revival]
+supervisor.rpcinterface_factory=services.embedded.revival:make_revival
+root={root}
 """
 
 # startretries: the default gives up after three deaths, and a database may be away for longer than that.
@@ -66,6 +70,7 @@ redirect_stderr=true
 stdout_logfile={log}
 stdout_logfile_maxbytes=10MB
 stdout_logfile_backups=3
+stdout_events_enabled=true
 """
 
 
@@ -132,7 +137,7 @@ class Supervisor:
 
     def _write(self, programs: Sequence[Program]) -> Path:
         folder = self.home / "config"
-        paths = {"logs": self.home / "logs", "config": folder, "socket": self._socket}
+        paths = {"logs": self.home / "logs", "config": folder, "socket": self._socket, "root": self.home.root}
         parts = [_HEAD.format(**{name: _escaped(path) for name, path in paths.items()})]
         for program in programs:
             specification = folder / f"{program.name}.json"

@@ -100,7 +100,7 @@ def prepare(home: Home, environ: Mapping[str, str], progress: Progress) -> tuple
     ports = settle_ports(home, environ, may_bind=can_bind)
     progress.step(f"Preparing {home.root}")
     parts = _find_parts(home)
-    write_nats_configuration(home, port=ports.nats)
+    write_nats_configuration(home, port=ports.nats, status_port=ports.health["nats"])
     if not (home / "database").exists():
         progress.step("Setting up the database")
     prepare_database(parts.database, home, port=ports.database)

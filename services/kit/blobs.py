@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import hashlib
 import os
 import tempfile
@@ -20,11 +21,14 @@ import obstore.store
 
 from services.core.errors import Invalid, NotFound, TooLarge, Unavailable
 from services.core.ids import Digest, is_bus_token, is_digest
+from services.kit.blob_ages import BlobAges
 
 T = TypeVar("T", bound=msgspec.Struct)
 
 _CHUNK_BYTES = 1 << 20
 _HEADS_AT_ONCE = 32
+FULL_RETRY_S = 10.0  # somebody has to make room first
+_FULL = os.strerror(errno.ENOSPC)  # obstore has a type for it neither
 _EMPTY = Digest(hashlib.sha256(b"").hexdigest())
 
 
@@ -38,6 +42,7 @@ class Blobs:
 
     def __init__(self, url: str) -> None:
         self._folder = Path(url.removeprefix("file://")) if url.startswith("file://") else None
+        self.ages = BlobAges(None if self._folder is None else self._folder / "sha256")
         self._store: obstore.store.ObjectStore = (
             obstore.store.from_url(url) if self._folder is None else obstore.store.LocalStore(self._folder, mkdir=True)
         )
@@ -45,7 +50,7 @@ class Blobs:
     async def put(self, data: bytes) -> Digest:
         """Store `data`; storing it twice is storing it once."""
         digest = _digest(data)
-        if not await self._is_there(digest, len(data)):
+        if not await self._is_kept(digest, len(data)):
             await self._write(digest, _once(data))
         return digest
 
@@ -53,7 +58,7 @@ class Blobs:
         """Store the content of a file, which must not change meanwhile."""
         digest = await asyncio.to_thread(_file_digest, path)
         size = (await asyncio.to_thread(path.stat)).st_size
-        if not await self._is_there(digest, size):
+        if not await self._is_kept(digest, size):
             await self._write(digest, _verified(_read(path), digest))
         return digest
 
@@ -69,17 +74,18 @@ class Blobs:
 
     async def fetch(self, digest: Digest, path: Path) -> None:
         """Write the blob to `path`, which appears whole or not at all. Raises `NotFound` as `get` does."""
-        handle, name = await asyncio.to_thread(tempfile.mkstemp, dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                async for chunk in self._stream(digest):
-                    file.write(chunk)
-                file.flush()
-                await asyncio.to_thread(os.fsync, file.fileno())
-            os.replace(name, path)
-        except BaseException:
-            os.unlink(name)
-            raise
+        with _translated(f"copy the blob {digest}"):
+            handle, name = await asyncio.to_thread(tempfile.mkstemp, dir=path.parent, prefix=f".{path.name}.")
+            try:
+                with os.fdopen(handle, "wb") as file:
+                    async for chunk in self._stream(digest):
+                        file.write(chunk)
+                    file.flush()
+                    await asyncio.to_thread(os.fsync, file.fileno())
+                os.replace(name, path)
+            except BaseException:
+                os.unlink(name)
+                raise
 
     async def sizes(self, digests: Iterable[Digest]) -> dict[Digest, int]:
         """How many bytes each of `digests` has, of those that are stored."""
@@ -97,6 +103,12 @@ class Blobs:
             for _ in range(_HEADS_AT_ONCE):
                 lookers.create_task(look())
         return found
+
+    async def keep(self, digests: Iterable[Digest]) -> dict[Digest, int]:
+        """Like `sizes`; those count as just used from now on, so that collection spares them for its grace."""
+        sizes = await self.sizes(digests)
+        kept = await self.ages.mark_used(sizes)
+        return {digest: size for digest, size in sizes.items() if digest in kept}
 
     async def claim(self, name: str, data: bytes) -> bytes:
         """Write-once by name: the first writer's bytes, for everyone. `name` is bus tokens joined by `/`;
@@ -161,6 +173,11 @@ class Blobs:
                 return None
         return size if _is_possible(digest, size) else None
 
+    async def _is_kept(self, digest: Digest, size: int) -> bool:
+        if not await self._is_there(digest, size):
+            return False
+        return bool(await self.ages.mark_used([digest]))
+
     async def _stream(self, digest: Digest) -> AsyncIterator[bytes]:
         hasher = hashlib.sha256()
         with _translated(f"read the blob {digest}"):
@@ -181,6 +198,8 @@ def _translated(doing: str) -> Iterator[None]:
     try:
         yield
     except (obstore.exceptions.BaseError, OSError) as error:
+        if _FULL in str(error):
+            raise Unavailable(f"could not {doing}: the disk is full", retry_after_s=FULL_RETRY_S) from error
         raise Unavailable(f"could not {doing}: {str(error).splitlines()[0]}") from error
 
 

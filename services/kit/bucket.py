@@ -32,6 +32,7 @@ log = structlog.get_logger()
 
 T = TypeVar("T", bound=Record)
 
+TOMBSTONE_S = 86_400.0  # after which the server takes a tombstone away: nobody has to be allowed to purge
 _TRIES = 8  # of a compare-and-set before saying that the bucket is too busy
 _WRONG_SEQUENCE = frozenset({10071, 10164})  # JetStream: "wrong last sequence", with and without the number
 _NO_MESSAGE = 10037  # JetStream: "no message found", where 10059 is "stream not found"
@@ -66,10 +67,14 @@ def supersedes(new: Record, old: Record) -> bool:
 
 
 class KeyValue(Generic[T]):
-    """One bucket. Entries decode to `T`, `Removed` or `Epoch`; one that does not is logged and left out."""
+    """One bucket. Entries decode to `T`, `Removed` or `Epoch`; one that does not is logged and left out.
 
-    def __init__(self, bus: Bus, bucket: Bucket, type: type[T]) -> None:
+    A tombstone expires after `tombstone_s`: then nothing is known of its key any more.
+    """
+
+    def __init__(self, bus: Bus, bucket: Bucket, type: type[T], *, tombstone_s: float = TOMBSTONE_S) -> None:
         self._bus = bus
+        self._tombstone_s = tombstone_s
         self.bucket = bucket
         self._decoder: msgspec.json.Decoder[T | Removed | Epoch] = msgspec.json.Decoder(type | Removed | Epoch)
         self._stream = f"KV_{bucket}"
@@ -96,7 +101,8 @@ class KeyValue(Generic[T]):
                     if old is not None and not supersedes(value, old):
                         return False
                 if stored_at := await self._write(jetstream, key, value, sequence):
-                    self._written[key] = (value, stored_at)
+                    if not isinstance(value, Removed):
+                        self._written[key] = (value, stored_at)
                     return True
         raise Unavailable(f"too many writers at {self.bucket}.{key}")
 
@@ -175,6 +181,8 @@ class KeyValue(Generic[T]):
     async def _write(self, jetstream: JetStreamContext, key: str, value: Record, sequence: int) -> int | None:
         """The new sequence, or None when another writer was first."""
         headers = {api.Header.EXPECTED_LAST_SUBJECT_SEQUENCE.value: str(sequence)}
+        if isinstance(value, Removed):
+            headers[api.Header.MSG_TTL.value] = f"{self._tombstone_s:.0f}s"
         try:
             stored = await jetstream.publish(self._prefix + key, msgspec.json.encode(value), headers=headers)
         except nats.js.errors.APIError as error:

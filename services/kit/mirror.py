@@ -58,6 +58,7 @@ class Mirror(Generic[T]):
         self._watch = _Watch(bucket, self._receive)
         self._watched_sequence = 0
         self.has_listed = False
+        self.changes = 0  # grows with every change of `entries`: what was made from them is good until then
 
     @property
     def entries(self) -> Mapping[str, T]:
@@ -174,12 +175,14 @@ class Mirror(Generic[T]):
         else:
             self._removed.pop(key, None)
             self._entries[key] = value
+        self.changes += 1
         return True
 
     def _forget(self, present: set[str]) -> bool:
         gone = self._entries.keys() - present
         for key in gone:
             del self._entries[key]
+            self.changes += 1
         for key in self._removed.keys() - present:
             del self._removed[key]
         return bool(gone)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from services.core.subjects import CONSUMERS, SUBJECTS, Bucket, Consumer, LogKind, Stream
+from services.core.subjects import CONSUMERS, DECIDED, SUBJECTS, Bucket, Consumer, LogKind, Stream
 
 _API = "$JS.API"
 
@@ -32,12 +32,12 @@ class _Service(msgspec.Struct, frozen=True, kw_only=True):
 _SERVICES: Mapping[str, _Service] = {
     "api": _Service(
         reads=tuple(Bucket),
-        writes=(Bucket.DESIRED, Bucket.ROUTES),
+        writes=DECIDED,
         consumes=(Consumer.RECORDER,),
         publishes=(SUBJECTS[Stream.EVENTS], SUBJECTS[Stream.COMMANDS]),
     ),
     "builder": _Service(
-        reads=(Bucket.DESIRED,),
+        reads=(Bucket.BUILDS,),
         consumes=(Consumer.BUILDERS,),
         publishes=("fact.builder.>", f"log.{LogKind.BUILD}.>"),
     ),

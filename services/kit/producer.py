@@ -11,12 +11,13 @@ import structlog
 
 from services.core.errors import Unavailable
 from services.core.records import Record, Removed
-from services.kit.bucket import KeyValue, Mark
+from services.kit.bucket import TOMBSTONE_S, KeyValue, Mark
 
 log = structlog.get_logger()
 
 T = TypeVar("T", bound=Record)
 
+_REMEMBER_S = TOMBSTONE_S / 2  # a tombstone: less than it lasts, so that an expired one is not put again
 _TRIES = 4  # to get past what is stored; more means that somebody else writes this key all the time
 
 
@@ -45,6 +46,7 @@ class Producer(Generic[T]):
         self._bucket = bucket
         self._counter = Counter()
         self._published: dict[str, T | Removed] = {}
+        self._removed_at: dict[str, float] = {}
         self._clean: Mark | None = None  # how the bucket looked when a sweep found everything in place
 
     @property
@@ -56,21 +58,26 @@ class Producer(Generic[T]):
         """Put `make(counter)` and return it. Raises `Unavailable`; it is remembered then, and a sweep puts
         it.
         """
+        self._removed_at.pop(key, None)
         return cast("T", await self._put(key, make))
 
     async def remove(self, key: str) -> Removed:
         """Put a tombstone and return it. Raises `Unavailable`, as `publish` does."""
+        self._removed_at[key] = time.monotonic()
         return cast("Removed", await self._put(key, lambda revision: Removed(revision=revision)))
 
     def drop(self, key: str) -> None:
         """Remember `key` no longer. What stands in the bucket stays there."""
         self._published.pop(key, None)
+        self._removed_at.pop(key, None)
 
     async def sweep(self) -> int:
         """Put again what the bucket lacks or has in an older form; returns how many. Raises `Unavailable`.
 
         Cheap while nothing changed, so call it every few seconds.
         """
+        for key in [key for key, at in self._removed_at.items() if time.monotonic() - at > _REMEMBER_S]:
+            self.drop(key)
         mark = await self._bucket.mark()
         if mark == self._clean:
             return 0

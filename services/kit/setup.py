@@ -17,7 +17,9 @@ _DAY_S = 86400.0
 _MB = 1 << 20
 _CREATE_S = 30.0
 _EXISTS = 10058  # JetStream: "stream name already in use with a different configuration"
-_MESSAGES_A_LOG = 20_000  # of one subject: an instance that floods its log drives out its own lines only
+# Of one subject. With the size that senders give a message (32 kB, rarely more) a log takes a fifth of the stream at
+# most: an instance that floods its log drives out its own lines, not those of others.
+_MESSAGES_A_LOG = 3000
 
 
 async def create_all(bus: Bus, *, replicas: int = 1) -> None:
@@ -92,6 +94,7 @@ def _bucket(name: Bucket, replicas: int) -> api.StreamConfig:
         duplicate_window=HEARTBEAT_TTL_S if is_expiring else 120.0,
         discard=api.DiscardPolicy.NEW,
         allow_rollup_hdrs=True,
+        allow_msg_ttl=not is_expiring or None,  # tombstones expire, see kit/bucket
         deny_delete=True,
         allow_direct=False,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Protocol
 
@@ -10,7 +11,7 @@ import msgspec
 import structlog
 from msgspec.structs import replace
 
-from services.core import routing
+from services.core import effective
 from services.core.errors import Unavailable
 from services.core.records import Health, Placement, Route, RouterReport
 from services.core.routing import Known, RoutingTable, Seen, absorb, route_table
@@ -26,6 +27,7 @@ LOOK_S = 0.25  # while calls run or HAProxy is not where it should be
 IDLE_LOOK_S = 1.0
 REPORT_S = 0.25  # between two reports at least
 SWEEP_S = 5.0
+_REST = 4  # times as long as it took, so that looking at thousands of models leaves time for other things
 
 
 class DataPlane(Protocol):
@@ -122,6 +124,7 @@ class Router:
 
     async def _look(self) -> float:
         """One round; returns the seconds until the next, should nothing change before."""
+        began = time.monotonic()
         try:
             await self._learn()
             if self._known is None:
@@ -135,7 +138,8 @@ class Router:
         if report != self._report:
             self._report = report
             self._news.ring()
-        return IDLE_LOOK_S if state.is_settled and not report.in_flight and not report.waiting else LOOK_S
+        is_quiet = state.is_settled and not report.in_flight and not report.waiting
+        return max(IDLE_LOOK_S if is_quiet else LOOK_S, _REST * (time.monotonic() - began))
 
     async def _learn(self) -> None:
         """Take in what the bus shows. Who remembers nothing waits until all is there: less would take routes away."""
@@ -154,10 +158,10 @@ class Router:
         return RouterReport(
             revision=0,  # given when it is published
             router_id=self._router_id,
-            routes=routing.effective_routes(known, removed, state.aimed, state.workers),
-            placements=routing.effective_placements(known, state.aimed, state.workers),
-            in_flight=routing.in_flight(state.workers),
-            waiting=routing.waiting(state.workers),
+            routes=effective.routes(known, removed, state.aimed, state.workers),
+            placements=effective.placements(known, state.aimed, state.workers),
+            in_flight=effective.in_flight(state.workers),
+            waiting=effective.waiting(state.workers),
             rejected=state.rejected,
         )
 

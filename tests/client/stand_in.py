@@ -101,6 +101,7 @@ class StandIn:
             ("POST", f"{model}/versions", self._create_version),
             ("GET", version, self._look),
             ("PUT", f"{version}/targetState", self._set_target),
+            ("POST", f"{version}/cancelBuild", self._cancel_build),
             ("GET", rf"{version}/(\w+)Logs", self._log),
             ("GET", f"{model}/accessTokens", lambda _, id: (200, [{"id": "t1", "name": "default"}])),
             ("GET", f"{model}/accessTokens/t1/secret", lambda _, id: (200, {"token": TOKEN})),
@@ -212,6 +213,11 @@ class StandIn:
         is_running = asked.json["isRunning"]
         end = RUNNING if is_running else ("Stopped", False, "", 0)
         self.tell(version_id, Story(steps=[("Starting" if is_running else "Running", True, "", 1), end]))
+        _, version = self._look(asked, model_id, version_id)
+        return 202, version
+
+    def _cancel_build(self, asked: Asked, model_id: str, version_id: str) -> Answer:
+        self.tell(version_id, Story(steps=[("Failed", False, "the build was cancelled by ann", 0)]))
         _, version = self._look(asked, model_id, version_id)
         return 202, version
 

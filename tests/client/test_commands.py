@@ -135,6 +135,14 @@ def test_versions_are_listed_newest_first_with_their_reasons(publish: Run, run: 
     ]
 
 
+def test_cancel_ends_the_build_of_the_newest_version(publish: Run, run: Run, stand_in: StandIn) -> None:
+    publish()
+    stand_in.story = Story(steps=[("Building", True, "", 0)])
+    assert publish("--timeout", "0.5").exit_code == 1
+    assert run("cancel", "iris").stdout == "Version 2 of iris: Failed, the build was cancelled by ann\n"
+    assert [each["status"] for each in answer(run, "versions", "iris")] == ["Failed", "Running"]
+
+
 def test_stop_and_start_wait_until_it_is_done(publish: Run, run: Run) -> None:
     publish()
     assert answer(run, "stop", "iris")["status"] == "Stopped"

@@ -130,6 +130,13 @@ def test_a_stalled_version_ends_the_wait_and_publishing_again_makes_a_new_one(pu
     assert json.loads(publish("--json").stdout)["version"] == 2
 
 
+def test_a_version_that_somebody_stops_while_it_is_built_ends_the_wait(publish: Run, stand_in: StandIn) -> None:
+    stand_in.story = Story(steps=[("Building", True, "", 0), ("Ready to run", False, "", 0)])
+    result = publish()
+    assert result.exit_code == 1
+    assert "Version 1 of iris was stopped before it ran" in result.stderr
+
+
 def test_settings_that_the_platform_does_not_change_are_said_before_a_version_is_published(
     publish: Run, stand_in: StandIn
 ) -> None:

@@ -14,6 +14,7 @@ from services.core.aggregates import AGGREGATES, MODEL, fold
 from services.core.audit import GENESIS, chained, first_broken
 from services.core.commands import (
     ArchiveModel,
+    CancelBuild,
     Command,
     RecordFailed,
     RecordReady,
@@ -26,7 +27,7 @@ from services.core.errors import Refused
 from services.core.events import AnyEvent, Entry, Event, LabelMoved, VersionBecameReady
 from services.core.ids import VersionId
 from services.core.lifecycle import DeploymentPhase
-from services.core.records import BuildPhase, Desired, Route, Target
+from services.core.records import Build, BuildPhase, Desired, Route, Target
 from services.core.wanted import changed, wanted
 from tests.makers import History, built, publish, version_id
 
@@ -85,6 +86,17 @@ class ModelLife(RuleBasedStateMachine):
             kind = StartVersion if start else StopVersion
             self.attempt(kind(version_id=version_id(self.known(number))))
 
+    @rule(number=VERSIONS)
+    def someone_cancels_a_build(self, number: int) -> None:
+        if self.published:
+            key = version_id(self.known(number))
+            self.attempt(CancelBuild(version_id=key, by="ada"))
+            before = self.history.state
+            if not before.version(key).is_built:
+                for phase in (BuildPhase.BUILDING, BuildPhase.COMPLETE, BuildPhase.FAILED):
+                    self.attempt(built(self.known(number), phase))
+                assert self.history.state is before, "a report that comes after its build was cancelled changes nothing"
+
     @rule(confirm=st.sampled_from([True, *[False] * 19]))
     def someone_archives(self, confirm: bool) -> None:
         if confirm:
@@ -124,6 +136,20 @@ class ModelLife(RuleBasedStateMachine):
                     assert mark <= self.history.state.revision
                 case Route(labels=labels):
                     assert labels == self.history.state.labels
+
+    @invariant()
+    def builders_keep_what_runs_or_may_be_started_and_what_is_being_built(self) -> None:
+        state = self.history.state
+        kept = {
+            effect.body.version_id
+            for effect in wanted(state, deployer_id="x").values()
+            if isinstance(effect.body, Build)
+        }
+        for version in state.versions:
+            if version.is_deployed or version.is_unbuilt or (version.is_built and not state.is_archived):
+                assert version.id in kept
+            else:
+                assert version.id not in kept
 
     @invariant()
     def no_more_than_one_version_serves_and_nothing_older_runs_beside_it(self) -> None:

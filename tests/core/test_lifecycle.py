@@ -31,6 +31,7 @@ ONE_OF_EACH: list[events.Event] = [
     events.BuildStarted(version_id=ID, attempt=1),
     events.BuildCompleted(version_id=ID, artifact=ARTIFACT, build_s=1.0),
     events.BuildFailed(version_id=ID, reason="no"),
+    events.BuildCancelled(version_id=ID, reason="the build was cancelled by ada"),
     events.DeploymentOrdered(version_id=ID, generation=2),
     events.VersionBecameReady(version_id=ID, generation=1),
     events.VersionStalled(version_id=ID, generation=1, reason="slow"),

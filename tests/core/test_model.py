@@ -6,6 +6,7 @@ import pytest
 
 from services.core.commands import (
     ArchiveModel,
+    CancelBuild,
     CreateAccessToken,
     DescribeModel,
     RecordFailed,
@@ -127,6 +128,34 @@ def test_starting_a_version_whose_build_failed_is_refused_with_the_reason() -> N
     history = History().do(publish(1), built(1, BuildPhase.FAILED))
     with pytest.raises(Refused, match=r"build failed: file 'predict.py' is not in the project"):
         history.do(StartVersion(version_id=version_id(1)))
+
+
+def test_a_cancelled_build_fails_its_version_with_who_cancelled_it_and_late_reports_change_nothing() -> None:
+    history = serving().do(publish(2), built(2, BuildPhase.BUILDING), CancelBuild(version_id=version_id(2), by="ada"))
+    cancelled = history.state
+    version = cancelled.version(version_id(2))
+    assert (version.build, version.deployment) == (BuildPhase.FAILED, DeploymentPhase.NONE)
+    assert version.reason == "the build was cancelled by ada"
+    assert history.events()[-1] == "BuildCancelled"
+    for phase in (BuildPhase.BUILDING, BuildPhase.COMPLETE, BuildPhase.FAILED):
+        assert history.do(built(2, phase), built(2, phase, attempt=2)).state is cancelled
+    assert cancelled.labels == {"latest": version_id(1)}
+
+
+def test_cancelling_twice_is_cancelling_once_and_what_is_built_has_no_build_to_cancel() -> None:
+    history = serving().do(publish(2), CancelBuild(version_id=version_id(2), by="ada"))
+    before = history.state
+    assert history.do(CancelBuild(version_id=version_id(2), by="bob")).state is before
+    with pytest.raises(Refused, match="version 1 is built already: there is no build to cancel"):
+        history.do(CancelBuild(version_id=version_id(1), by="ada"))
+
+
+def test_archiving_cancels_the_builds_of_the_model() -> None:
+    history = History().do(publish(1), publish(2, should_deploy=False), built(1, BuildPhase.BUILDING), ArchiveModel())
+    for version in history.state.versions:
+        assert (version.build, version.reason) == (BuildPhase.FAILED, "not built: the model was archived")
+    before = history.state
+    assert history.do(built(1), built(2)).state is before
 
 
 def test_archiving_stops_every_version_and_refuses_new_ones() -> None:

@@ -71,9 +71,9 @@ def test_a_function_is_not_named_by_anything_else(name: str) -> None:
 @pytest.mark.parametrize(
     ("variables", "sentence"),
     [
-        ([("1A", "")], "got '1A'"),
-        ([("A=B", "")], "got 'A=B'"),
-        ([("", "")], "got ''"),
+        ([("1A", "")], "environmentVariables[0].key is not one"),
+        ([("A", ""), ("B=secret", "")], "environmentVariables[1].key is not one"),
+        ([("", "")], "environmentVariables[0].key is not one"),
         ([("A", "1"), ("A", "2")], "A occurs twice"),
         ([("A", "secret\0")], "the value of A must have at most 32768 bytes and no NUL in it"),
         ([("A", "s" * 32769)], "the value of A must have at most 32768 bytes"),

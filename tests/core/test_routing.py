@@ -9,34 +9,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from services.core import effective
+from services.core.effective import Worker, in_flight, waiting
 from services.core.ids import AggregateId, InstanceId, VersionId
 from services.core.records import Health, Instance, InstancePhase, Placement, Removed, Route
-from services.core.routing import (
+from services.core.rerouting import (
     OPEN,
     ROUTES,
-    STOPPED,
     TOKENS,
-    Backend,
     Change,
     DeleteEntry,
-    Known,
-    RoutingTable,
-    Seen,
-    Server,
     SetEntry,
     SetServer,
-    Worker,
-    absorb,
     changes,
-    effective_placements,
-    effective_routes,
     entries,
-    in_flight,
-    route_table,
-    waiting,
     within,
-    without,
 )
+from services.core.routing import STOPPED, Backend, Known, RoutingTable, Seen, Server, absorb, route_table, without
 from tests.makers import MODEL_ID, START, placement, version_id
 
 HASH = "5" * 64
@@ -338,16 +327,16 @@ def test_a_route_is_effective_when_the_worker_that_decides_follows_it() -> None:
     what = known(instance("i"), model=route(7))
     wanted = route_table(what)
     other = replace(wanted, routes={LATEST: STOPPED})
-    assert effective_routes(what, {}, wanted, [worker(wanted)]) == {MODEL_ID: 7}
-    assert effective_routes(what, {}, wanted, [worker(other)]) == {}
-    assert effective_routes(what, {}, wanted, [worker(wanted), worker(other)]) == {}
-    assert effective_routes(what, {}, wanted, []) == {}
+    assert effective.routes(what, {}, wanted, [worker(wanted)]) == {MODEL_ID: 7}
+    assert effective.routes(what, {}, wanted, [worker(other)]) == {}
+    assert effective.routes(what, {}, wanted, [worker(wanted), worker(other)]) == {}
+    assert effective.routes(what, {}, wanted, []) == {}
 
 
 def test_an_old_worker_decides_nothing_for_it_passes_new_calls_on() -> None:
     what = known(instance("i"), model=route(7))
     wanted = route_table(what)
-    assert effective_routes(what, {}, wanted, [worker(wanted), worker(RoutingTable(), is_stopping=True)]) == {
+    assert effective.routes(what, {}, wanted, [worker(wanted), worker(RoutingTable(), is_stopping=True)]) == {
         MODEL_ID: 7
     }
 
@@ -355,14 +344,14 @@ def test_an_old_worker_decides_nothing_for_it_passes_new_calls_on() -> None:
 def test_a_route_whose_tokens_are_not_all_told_is_not_effective() -> None:
     what = known(model=route(7))
     wanted = route_table(what)
-    assert effective_routes(what, {}, wanted, [worker(replace(wanted, tokens=frozenset()))]) == {}
+    assert effective.routes(what, {}, wanted, [worker(replace(wanted, tokens=frozenset()))]) == {}
 
 
 def test_the_tombstone_of_a_route_is_effective_when_nothing_of_the_model_is_left() -> None:
     removed: dict[str, Removed] = {MODEL_ID: Removed(revision=9)}
     left = RoutingTable(routes={LATEST: STOPPED})
-    assert effective_routes(Known(), removed, RoutingTable(), [worker(RoutingTable())]) == {AggregateId(MODEL_ID): 9}
-    assert effective_routes(Known(), removed, RoutingTable(), [worker(left)]) == {}
+    assert effective.routes(Known(), removed, RoutingTable(), [worker(RoutingTable())]) == {AggregateId(MODEL_ID): 9}
+    assert effective.routes(Known(), removed, RoutingTable(), [worker(left)]) == {}
 
 
 def placed(*instances: Instance) -> Known:
@@ -375,11 +364,11 @@ def test_a_placement_is_effective_when_no_live_worker_has_a_closed_server_open()
     before = route_table(placed(instance("a"), instance("b")))
     what = placed(instance("a", InstancePhase.DRAINING), instance("b"))
     wanted = route_table(what)
-    assert effective_placements(what, wanted, [worker(wanted)]) == {ONE: 3}
-    assert effective_placements(what, wanted, [worker(before)]) == {}
+    assert effective.placements(what, wanted, [worker(wanted)]) == {ONE: 3}
+    assert effective.placements(what, wanted, [worker(before)]) == {}
     # Its queue still gives calls to both.
     assert (
-        effective_placements(what, wanted, [worker(wanted), worker(before, is_stopping=True, waiting={ONE: 1})]) == {}
+        effective.placements(what, wanted, [worker(wanted), worker(before, is_stopping=True, waiting={ONE: 1})]) == {}
     )
 
 
@@ -388,18 +377,18 @@ def test_a_leaving_placement_is_effective_when_no_call_waits_for_it_in_any_worke
     what = placed(instance("a", InstancePhase.DRAINING))
     wanted = route_table(what)
     told_so = within(wanted, before)
-    assert effective_placements(what, wanted, [worker(before)]) == {}
-    assert effective_placements(what, wanted, [worker(told_so, waiting={ONE: 1})]) == {}
-    assert effective_placements(what, wanted, [worker(told_so)]) == {ONE: 3}
+    assert effective.placements(what, wanted, [worker(before)]) == {}
+    assert effective.placements(what, wanted, [worker(told_so, waiting={ONE: 1})]) == {}
+    assert effective.placements(what, wanted, [worker(told_so)]) == {ONE: 3}
     waiting_in_old = worker(before, is_stopping=True, waiting={ONE: 2})
-    assert effective_placements(what, wanted, [worker(told_so), waiting_in_old]) == {}
-    assert effective_placements(what, wanted, [worker(told_so), worker(before, is_stopping=True)]) == {ONE: 3}
+    assert effective.placements(what, wanted, [worker(told_so), waiting_in_old]) == {}
+    assert effective.placements(what, wanted, [worker(told_so), worker(before, is_stopping=True)]) == {ONE: 3}
 
 
 def test_a_placement_without_instances_is_effective_where_nothing_leads_to_it() -> None:
     what = placed()
-    assert effective_placements(what, route_table(what), [worker(RoutingTable())]) == {ONE: 3}
-    assert effective_placements(what, route_table(what), []) == {}
+    assert effective.placements(what, route_table(what), [worker(RoutingTable())]) == {ONE: 3}
+    assert effective.placements(what, route_table(what), []) == {}
 
 
 def test_calls_are_summed_over_all_workers_and_over_the_workers_of_an_instance() -> None:

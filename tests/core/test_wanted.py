@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from services.core.commands import ArchiveModel, CreateAccessToken, RecordStopped
-from services.core.records import BuildOrder, Desired, Removed, Route, Target
+from services.core.commands import ArchiveModel, CancelBuild, CreateAccessToken, RecordStopped, StopVersion
+from services.core.records import Build, BuildOrder, Desired, Removed, Route, Target
+from services.core.subjects import Bucket
 from services.core.wanted import Effect, changed, wanted
-from tests.makers import MODEL_ID, History, built, publish, ready, version_id
+from tests.makers import ARTIFACT, MODEL_ID, History, built, publish, ready, version_id
 
 
 def step(before: History | None, after: History) -> list[Effect]:
@@ -25,16 +26,43 @@ def test_a_new_model_is_routed_to_nothing() -> None:
     assert effect.body.labels == {}
 
 
-def test_publishing_orders_one_build() -> None:
-    (effect,) = step(*histories(publish(1)))
-    assert isinstance(effect.body, BuildOrder)
-    assert effect.key == f"command.build.{version_id(1)}"
+def test_publishing_orders_one_build_and_says_that_it_is_wanted() -> None:
+    order, build = step(*histories(publish(1)))
+    assert isinstance(order.body, BuildOrder)
+    assert order.key == f"command.build.{version_id(1)}"
+    assert isinstance(build.body, Build)
+    assert build.key == version_id(1)
+    assert build.body.artifact is None
 
 
-def test_a_built_version_is_desired_and_its_order_is_not_taken_back() -> None:
-    (effect,) = step(*histories(publish(1), built(1)))
-    assert isinstance(effect.body, Desired)
-    assert effect.body.target is Target.RUNNING
+def test_a_built_version_is_desired_and_its_build_kept_and_its_order_is_not_taken_back() -> None:
+    build, desired = step(*histories(publish(1), built(1)))
+    assert isinstance(build.body, Build)
+    assert build.body.artifact == ARTIFACT
+    assert isinstance(desired.body, Desired)
+    assert desired.body.target is Target.RUNNING
+
+
+def test_a_cancelled_build_leaves_a_tombstone_for_builders_and_nothing_else() -> None:
+    before, after = histories(publish(1), CancelBuild(version_id=version_id(1), by="ada"))
+    (effect,) = step(before, after)
+    assert effect == Effect(bucket=Bucket.BUILDS, key=version_id(1), body=Removed(revision=after.state.revision))
+
+
+def test_a_stopped_version_keeps_its_build_to_be_started_again_until_the_model_is_archived() -> None:
+    stop = (StopVersion(version_id=version_id(1)), RecordStopped(version_id=version_id(1), generation=1))
+    stopped = History().do(publish(1), built(1), ready(1), *stop)
+    key = f"{Bucket.BUILDS}/{version_id(1)}"
+    assert key in wanted(stopped.state, deployer_id="local")
+    assert key not in wanted(stopped.do(ArchiveModel()).state, deployer_id="local")
+
+
+def test_an_archived_model_keeps_a_build_while_its_instances_are_being_stopped() -> None:
+    history = History().do(publish(1), built(1), ready(1), ArchiveModel())
+    key = f"{Bucket.BUILDS}/{version_id(1)}"
+    assert key in wanted(history.state, deployer_id="local")
+    history.do(RecordStopped(version_id=version_id(1), generation=1))
+    assert key not in wanted(history.state, deployer_id="local")
 
 
 def test_the_switch_publishes_the_route_before_it_stops_the_old_version() -> None:

@@ -116,6 +116,15 @@ class Client:
         """Stop a version, by default the active one, and wait until nothing of it runs, as `start` does."""
         return self._move(name, number, timeout_s, on_progress, is_start=False)
 
+    def cancel(self, name: str, number: int | None = None) -> Version:
+        """Cancel the build of a version, by default the newest one; it has failed then, and never runs.
+
+        Raises Rejected when it is built already; one that has failed already stays as it is.
+        """
+        model = self.model(name)
+        version = models.pick_version(self._transport, model, number)
+        return models.cancel_build(self._transport, model.id, version.id)
+
     def log(self, name: str, kind: LogKind, number: int | None = None) -> Iterator[LogLine]:
         """All lines that one log of a version, by default the newest one, has now."""
         return self._log(name, kind, number).rest()

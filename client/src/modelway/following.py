@@ -82,14 +82,14 @@ def is_stopped(version: Version) -> bool:
 
 def is_lost(version: Version) -> bool:
     """Waiting is in vain. A stalled version may still come up, but its owner should look at it now."""
-    is_over = version.status in {Status.FAILED, Status.STOPPED} and not version.is_pending
-    return is_over or version.status == Status.STALLED
+    return is_stopped(version) or version.status == Status.STALLED
 
 
 def _failure_of(followed: Followed, version: Version, *, has_started: bool) -> VersionFailed:
     """Why the version does not run, with the end of the log that says so."""
     kind, tail = _telling_log(followed, has_started=has_started)
-    verbs: dict[str, str] = {Status.STALLED: "has stalled", Status.STOPPED: "was stopped before it ran"}
+    stopped = "was stopped before it ran"
+    verbs: dict[str, str] = {Status.STALLED: "has stalled", Status.STOPPED: stopped, Status.READY_TO_RUN: stopped}
     verb = verbs.get(version.status, "failed")
     reason = version.reason.rstrip(".") or "the platform gave no reason"
     return VersionFailed(f"{_name(followed, version)} {verb}: {reason}.", log_kind=kind, log_tail=tail)

@@ -116,6 +116,10 @@ def set_running(transport: Transport, model_id: str, version_id: str, *, is_runn
     return transport.repeat("PUT", path, Version.read, body={"isRunning": is_running})
 
 
+def cancel_build(transport: Transport, model_id: str, version_id: str) -> Version:
+    return transport.repeat("POST", f"{version_path(model_id, version_id)}/cancelBuild", Version.read, body={})
+
+
 def default_token(transport: Transport, model: Model) -> str | None:
     """An access token of the model API, the one called "default" if there is; None when it needs none.
 

@@ -48,6 +48,8 @@ class Version:
     reason: str = ""
     instances_wanted: int = 0
     instances_ready: int = 0
+    instances_lost: int = 0  # since it was last started
+    last_exit: str = ""  # why the last of them was
 
     @classmethod
     def read(cls, answer: Json) -> Version:
@@ -69,6 +71,8 @@ class Version:
             reason=deployment.get("reason") or "",
             instances_wanted=int(instances.get("wanted") or 0),
             instances_ready=int(instances.get("ready") or 0),
+            instances_lost=int(deployment.get("lostInstances") or 0),
+            last_exit=deployment.get("lastExit") or "",
         )
 
 

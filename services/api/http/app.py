@@ -10,6 +10,7 @@ from aiohttp import web
 
 from services.api.http.audit import Audit
 from services.api.http.callers import LOOPBACK, Gate, Network
+from services.api.http.connections import Runner, meet_expectation
 from services.api.http.environments import Environments
 from services.api.http.faults import explain, identify
 from services.api.http.logs import Logs
@@ -22,11 +23,11 @@ from services.api.http.snapshots import Snapshots
 from services.api.http.tokens import Tokens
 from services.api.http.versions import Versions
 from services.api.ports import Ledger, Observed, Store
-from services.api.secrets import TokenVault
 from services.api.verify import Evidence
 from services.core.snapshot import SnapshotLimits
 from services.kit.blobs import Blobs
 from services.kit.process import Stop
+from services.kit.vault import Vault
 
 _SHUTDOWN_S = 5.0  # for requests that are being answered when the process has to end
 
@@ -40,7 +41,8 @@ class Deps:
     ledger: Ledger
     observed: Observed
     blobs: Blobs
-    vault: TokenVault
+    vault: Vault  # of access tokens
+    variables: Vault  # of the values of environment variables, which deployers open
     public_url: str  # where people and programs reach the platform, as in http://127.0.0.1:8080
     version: str = field(default_factory=lambda: importlib.metadata.version("modelway-platform"))
     limits: SnapshotLimits = field(default_factory=SnapshotLimits)
@@ -53,16 +55,16 @@ def create_app(deps: Deps) -> web.Application:
     app = web.Application(middlewares=[identify, explain])
     for route in routes(deps):
         handler = route.handler if route.action is None else gate.guard(route.handler, route.action)
-        app.router.add_route(route.method, route.path, handler)
+        app.router.add_route(route.method, route.path, handler, expect_handler=meet_expectation)
         if route.method == "GET":
-            app.router.add_route("HEAD", route.path, handler)
+            app.router.add_route("HEAD", route.path, handler, expect_handler=meet_expectation)
     return app
 
 
 def routes(deps: Deps) -> list[Route]:
     """Every route of the API. One without an action is open to everyone."""
     store, ledger, observed = deps.store, deps.ledger, deps.observed
-    publisher = Publisher(store, ledger, deps.vault)
+    publisher = Publisher(store, ledger, tokens=deps.vault, variables=deps.variables)
     resources = (
         Platform(store, observed, version=deps.version),
         Projects(store, ledger),
@@ -79,7 +81,7 @@ def routes(deps: Deps) -> list[Route]:
 
 async def serve(deps: Deps, stop: Stop, *, host: str, port: int) -> None:
     """Answer on `host`:`port` until `stop`; what is being answered then may end first."""
-    runner = web.AppRunner(create_app(deps), access_log=None, shutdown_timeout=_SHUTDOWN_S)
+    runner = Runner(create_app(deps), shutdown_s=_SHUTDOWN_S)
     await runner.setup()
     try:
         await web.TCPSite(runner, host, port).start()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections.abc import AsyncIterator
 from typing import TypeVar
 
@@ -21,6 +22,7 @@ MANIFEST_BYTES = 64 * MEBIBYTE
 
 _WHOLE_BODY_S = 60.0
 _NEXT_CHUNK_S = 30.0
+_SLOWEST_BYTES_S = 4096  # who sends a blob more slowly than this on the whole is cut off
 _IN_A_THREAD_BYTES = 256 * 1024  # a body that takes longer than a few milliseconds to decode must not stop the others
 
 _KINDS = {
@@ -57,16 +59,17 @@ async def read(request: web.Request, cls: type[T], *, limit_bytes: int = JSON_BY
 
 
 async def chunks(request: web.Request, *, limit_bytes: int) -> AsyncIterator[bytes]:
-    """The body as it arrives, at most `limit_bytes` of it; a chunk may not take longer than `_NEXT_CHUNK_S`."""
+    """The body as it arrives, at most `limit_bytes` of it; neither a chunk nor all of it may take for ever."""
     if (request.content_length or 0) > limit_bytes:
         raise _too_large(limit_bytes)
-    taken = 0
+    taken, began = 0, time.monotonic()
     while True:
+        left_s = _WHOLE_BODY_S + taken / _SLOWEST_BYTES_S - (time.monotonic() - began)
         try:
-            async with asyncio.timeout(_NEXT_CHUNK_S):
+            async with asyncio.timeout(min(_NEXT_CHUNK_S, left_s)):
                 chunk = await request.content.readany()
         except TimeoutError:
-            raise Invalid(f"nothing of the body arrived for {_NEXT_CHUNK_S:g} seconds") from None
+            raise Invalid("the body arrives too slowly") from None
         except (ClientPayloadError, HttpProcessingError, web.RequestPayloadError, ConnectionError) as error:
             raise Invalid("the body ended before it was whole") from error
         if not chunk:

@@ -19,6 +19,7 @@ from services.core.aggregates import ENVIRONMENT
 from services.core.commands import CreateEnvironment, ReviseEnvironment
 from services.core.environment import Environment
 from services.core.errors import Invalid, NotFound
+from services.core.requirements import check_requirements
 
 Requirements = Annotated[str, msgspec.Meta(max_length=65_536)]
 
@@ -70,7 +71,7 @@ class Environments:
             owner_id=request[CALLER].id,
             name=names.check_environment_name(body.name),
             revision_id=once.new_id("revision"),
-            requirements=body.requirements,
+            requirements=check_requirements(body.requirements),
             visibility=body.visibility,
         )
         environment = await self._ledger.execute(
@@ -89,7 +90,9 @@ class Environments:
         """201 with the new revision, or 200 when the latest one says the same already."""
         body = await read(request, RevisionBody)
         once = intent(request)
-        command = ReviseEnvironment(revision_id=once.new_id("revision"), requirements=body.requirements)
+        command = ReviseEnvironment(
+            revision_id=once.new_id("revision"), requirements=check_requirements(body.requirements)
+        )
         environment = await self._ledger.execute(
             ENVIRONMENT,
             request.match_info["environment"],

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import structlog
 from aiohttp import web
 
+from services.api import patience
 from services.api.http.routes import Handler, answer
 from services.core.errors import ModelwayError, TemporaryError, Unauthenticated
 
@@ -25,11 +26,15 @@ _LISTED = frozenset({401, 403, 413, 422, 429})  # statuses whose bodies hold a l
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
+def new_request_id() -> str:
+    return "".join(secrets.choice(_ID_LETTERS) for _ in range(16))
+
+
 @web.middleware
 async def identify(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Gives the request its id, the router's where it has one, and says what it changed in one line of the log."""
     given = request.headers.get(REQUEST_ID_HEADER, "")
-    request_id = given if _ID.fullmatch(given) else "".join(secrets.choice(_ID_LETTERS) for _ in range(16))
+    request_id = given if _ID.fullmatch(given) else new_request_id()
     request[REQUEST_ID] = request_id
     with structlog.contextvars.bound_contextvars(request_id=request_id, method=request.method, path=request.path):
         response = await handler(request)
@@ -43,7 +48,8 @@ async def identify(request: web.Request, handler: Handler) -> web.StreamResponse
 async def explain(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Turns what a handler raises into an answer. Never 409: existing clients read it as "please log in again"."""
     try:
-        return await handler(request)
+        with patience.one_request():
+            return await handler(request)
     except ModelwayError as error:
         return _known(request, error)
     except web.HTTPMethodNotAllowed as error:

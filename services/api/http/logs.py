@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-
 from aiohttp import web
 
 from services.api.http import views
@@ -22,9 +20,6 @@ from services.core.subjects import LogKind
 VERSION_AT = API + "/modelApis/{model}/versions/{version}"
 
 MAX_LINES = 10_000
-_READ_LINES = 100_000  # to choose from: the port gives the newest
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_SAME_INSTANT = timedelta(milliseconds=1)
 _FARTHEST_NANO = 253_402_300_799 * 10**9  # the year 9999
 
 
@@ -79,17 +74,14 @@ class Logs:
     async def _lines(self, request: web.Request, subject: str, tags: dict[str, str]) -> list[views.View]:
         """Lines after `sinceTimeNano`, oldest first: the first `maxResults` of them, or of the last `tail`.
 
-        Never more than `MAX_LINES`: who wants all asks again from the last line's `timeNano`.
+        Never more than `MAX_LINES`, nor more than the bus gives at once: who wants all asks again from the last line's
+        `timeNano`, until there is none.
         """
         since = whole_number(request, "sinceTimeNano", default=0, low=0, high=_FARTHEST_NANO)
         tail = whole_number(request, "tail", default=0, low=0, high=MAX_LINES)
         first = whole_number(request, "maxResults", default=MAX_LINES, low=1, high=MAX_LINES)
-        found = await self._observed.read_log(subject, since=_read_from(since), limit=_READ_LINES)
-        ordered = sorted(found, key=lambda line: line.at)  # instances write side by side
-        logs = [view for view in views.log_lines(ordered, tags) if view["timeNano"] > since]
-        return logs[-tail:][:first]
-
-
-def _read_from(since_nano: int) -> datetime | None:
-    """Some time before: the nanoseconds of lines of one instant count from the first of them."""
-    return _EPOCH + timedelta(microseconds=since_nano // 1000) - _SAME_INSTANT if since_nano else None
+        if tail:
+            lines = (await self._observed.read_end(subject, limit=tail, after_ns=since))[:first]
+        else:
+            lines = await self._observed.read_log(subject, limit=first, after_ns=since)
+        return views.log_lines(lines, tags)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
-
 from aiohttp import web
 
-from services.api.http import views
+from services.api.http import patterns, views
 from services.api.http.body import Body, plain_text, read, whole_number
 from services.api.http.callers import CALLER, actor
 from services.api.http.faults import REQUEST_ID
@@ -121,7 +119,7 @@ def model_query(request: web.Request) -> ModelQuery:
     return ModelQuery(
         project_id=plain_text(request, "projectId"),
         environment_id=plain_text(request, "environmentId"),
-        name=_regular_expression(plain_text(request, "name")),
+        name=patterns.regular_expression(plain_text(request, "name")),
         order_by=order_by,
         is_descending=is_descending,
         limit=whole_number(request, "limit", default=25, low=1, high=1000),
@@ -137,12 +135,3 @@ def _order(text: str) -> tuple[str, bool]:
             field="orderBy",
         )
     return field, direction.upper() == "DESC"
-
-
-def _regular_expression(text: str | None) -> str | None:
-    if text is not None:
-        try:
-            re.compile(text)
-        except (re.error, RecursionError, OverflowError) as error:
-            raise Invalid(f"name must be a regular expression, and is not: {error}", field="name") from None
-    return text

@@ -14,7 +14,6 @@ from services.api.http.intent import Intent
 from services.api.http.projects import LongText
 from services.api.http.tokens import NewToken
 from services.api.ports import Ledger, Store
-from services.api.secrets import TokenVault
 from services.core import names, settings, snapshot
 from services.core.aggregates import ENVIRONMENT, MODEL, PROJECT
 from services.core.commands import CreateModel, PublishVersion
@@ -27,6 +26,7 @@ from services.core.model import Model
 from services.core.project import Project
 from services.core.records import HealthCheck
 from services.core.settings import DEFAULT_MEMORY_BYTES, Settings
+from services.kit.vault import Vault
 
 Pattern = Annotated[str, msgspec.Meta(max_length=1024)]
 Patterns = Annotated[tuple[Pattern, ...], msgspec.Meta(max_length=1000)]
@@ -95,10 +95,11 @@ class ModelBody(Body, frozen=True, kw_only=True):
 class Publisher:
     """Creates models and publishes versions."""
 
-    def __init__(self, store: Store, ledger: Ledger, vault: TokenVault) -> None:
+    def __init__(self, store: Store, ledger: Ledger, *, tokens: Vault, variables: Vault) -> None:
         self._store = store
         self._ledger = ledger
-        self._vault = vault
+        self._tokens = tokens
+        self._variables = variables
 
     async def create(self, body: ModelBody, once: Intent, *, by: Actor, owner_id: AggregateId) -> Model:
         """The new model with its first version and, when it is restricted, an access token.
@@ -117,7 +118,7 @@ class Publisher:
             owner_id=owner_id,
             project_id=AggregateId(body.version.project_id),
             environment_id=environment.id,
-            settings=_settings(body),
+            settings=_settings(body, self._variables),
             is_restricted=body.is_restricted,
         )
         base = _Base(project_id=body.version.project_id, environment_id=environment.id, prefix="version.")
@@ -132,7 +133,7 @@ class Publisher:
                 token.creation,
                 actor=by,
                 command_id=once.command_id("token"),
-                secrets=token.sealed(self._vault),
+                secrets=token.sealed(self._tokens),
             )
         return await self._ledger.execute(MODEL, model_id, version, actor=by, command_id=once.command_id("publish"))
 
@@ -216,9 +217,10 @@ def _refuse_unsupported(body: ModelBody) -> None:
         raise Invalid(f"{field} must be false: all instances run on one machine", field=field)
 
 
-def _settings(body: ModelBody) -> Settings:
-    """The settings, within their bounds."""
+def _settings(body: ModelBody, vault: Vault) -> Settings:
+    """The settings, within their bounds; from here on nobody but a deployer can read a variable's value."""
     health = body.health_check
+    variables = names.check_variables((variable.key, variable.value) for variable in body.environment_variables)
     asked = Settings(
         instances=body.replicas,
         memory_bytes=body.memory_bytes,
@@ -230,9 +232,7 @@ def _settings(body: ModelBody) -> Settings:
             timeout_s=health.timeout_seconds,
             failure_threshold=health.failure_threshold,
         ),
-        environment_variables=names.check_variables(
-            (variable.key, variable.value) for variable in body.environment_variables
-        ),
+        environment_variables=tuple((name, vault.seal(value)) for name, value in variables),
     )
     with wire_words():
         return settings.check(asked)

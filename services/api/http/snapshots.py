@@ -65,7 +65,7 @@ class Snapshots:
         body = await read(request, FilesBody, limit_bytes=MANIFEST_BYTES)
         checked = await asyncio.to_thread(self._manifest, body)
         wanted = {entry.digest for entry in checked.files}
-        return answer({"missing": sorted(wanted - (await self._blobs.sizes(wanted)).keys())})
+        return answer({"missing": sorted(wanted - (await self._blobs.keep(wanted)).keys())})
 
     async def put_blob(self, request: web.Request) -> web.Response:
         await self._project(request)
@@ -105,7 +105,7 @@ class Snapshots:
 
     async def _check_blobs(self, checked: Manifest) -> None:
         """Everything is there, and as large as the manifest says: limits and quotas count what it says."""
-        sizes = await self._blobs.sizes(entry.digest for entry in checked.files)
+        sizes = await self._blobs.keep(entry.digest for entry in checked.files)
         missing = sorted({entry.digest for entry in checked.files} - sizes.keys())
         if missing:
             raise Refused(f"{len(missing)} blobs of this snapshot were not uploaded, {missing[0]} among them")

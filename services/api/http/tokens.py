@@ -13,7 +13,6 @@ from services.api.http.callers import actor
 from services.api.http.intent import Intent, intent
 from services.api.http.routes import API, Route, answer
 from services.api.ports import Ledger, Store
-from services.api.secrets import TokenVault
 from services.core import names
 from services.core.access import Action
 from services.core.aggregates import MODEL
@@ -26,6 +25,7 @@ from services.core.commands import (
 )
 from services.core.model import AccessToken, Model
 from services.kit import ids
+from services.kit.vault import Vault
 
 TOKENS_AT = API + "/modelApis/{model}/accessTokens"
 TOKEN_AT = TOKENS_AT + "/{token}"
@@ -57,15 +57,15 @@ class NewToken(msgspec.Struct, frozen=True, kw_only=True):
     def creation(self) -> CreateAccessToken:
         return CreateAccessToken(token_id=self.id, name=self.name, token_hash=self.hash)
 
-    def sealed(self, vault: TokenVault) -> dict[str, bytes | None]:
+    def sealed(self, vault: Vault) -> dict[str, bytes | None]:
         """What the ledger stores beside the command."""
-        return {self.id: vault.encrypt(self.secret)}
+        return {self.id: vault.seal(self.secret).encode()}
 
 
 class Tokens:
     """The access tokens of one model."""
 
-    def __init__(self, store: Store, ledger: Ledger, vault: TokenVault) -> None:
+    def __init__(self, store: Store, ledger: Ledger, vault: Vault) -> None:
         self._store = store
         self._ledger = ledger
         self._vault = vault
@@ -134,4 +134,4 @@ class Tokens:
         return {**views.token(token), "token": secret}
 
     async def _secret(self, token_id: str) -> str:
-        return self._vault.decrypt(await self._store.secret(token_id))
+        return self._vault.open((await self._store.secret(token_id)).decode())

@@ -13,7 +13,7 @@ from services.api.http.routes import API, Route, answer
 from services.api.ports import Ledger, Observed, Store
 from services.core.access import Action
 from services.core.aggregates import MODEL
-from services.core.commands import StartVersion, StopVersion
+from services.core.commands import CancelBuild, StartVersion, StopVersion
 from services.core.ids import VersionId
 from services.core.lifecycle import Version
 from services.core.model import Model
@@ -41,6 +41,7 @@ class Versions:
             Route("POST", VERSIONS_AT, self.publish, Action.PUBLISH_VERSION),
             Route("GET", VERSION_AT, self.show, Action.VIEW),
             Route("PUT", VERSION_AT + "/targetState", self.set_target, Action.RUN_VERSION),
+            Route("POST", VERSION_AT + "/cancelBuild", self.cancel_build, Action.PUBLISH_VERSION),
             Route("GET", "/v1/models/{model}/versions", self.list_numbers, Action.VIEW),
         ]
 
@@ -63,7 +64,16 @@ class Versions:
         """202: it is ordered, and the version's status tells when it is so."""
         body = await read(request, TargetBody)
         version_id = VersionId(request.match_info["version"])
-        command = StartVersion(version_id=version_id) if body.is_running else StopVersion(version_id=version_id)
+        return await self._order(
+            request, StartVersion(version_id=version_id) if body.is_running else StopVersion(version_id=version_id)
+        )
+
+    async def cancel_build(self, request: web.Request) -> web.Response:
+        """202: the version is `Failed`, and its builder ends the build as soon as it hears of it."""
+        version_id = VersionId(request.match_info["version"])
+        return await self._order(request, CancelBuild(version_id=version_id, by=actor(request).name))
+
+    async def _order(self, request: web.Request, command: StartVersion | StopVersion | CancelBuild) -> web.Response:
         after = await self._ledger.execute(
             MODEL,
             request.match_info["model"],
@@ -71,8 +81,8 @@ class Versions:
             actor=actor(request),
             command_id=intent(request).command_id(type(command).__name__),
         )
-        at = views.version_at(after.id, version_id)
-        return answer(self._view(after, after.version(version_id)), status=202, at=at)
+        at = views.version_at(after.id, command.version_id)
+        return answer(self._view(after, after.version(command.version_id)), status=202, at=at)
 
     async def list_numbers(self, request: web.Request) -> web.Response:
         """Newest first, in the shape that the oldest clients read."""

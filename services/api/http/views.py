@@ -21,7 +21,7 @@ from services.core.lifecycle import Seen, Shown, Version, shown
 from services.core.model import AccessToken, Model
 from services.core.person import Person
 from services.core.project import Project, Snapshot
-from services.core.records import LogLine
+from services.kit.read_log import PlacedLine
 
 View = dict[str, Any]
 See = Callable[[Version], Seen]
@@ -38,10 +38,6 @@ def milliseconds(at: datetime) -> int:
     2000
     """
     return (at - _EPOCH) // timedelta(milliseconds=1)
-
-
-def nanoseconds(at: datetime) -> int:
-    return (at - _EPOCH) // timedelta(microseconds=1) * 1000
 
 
 def person(state: Person) -> View:
@@ -207,9 +203,17 @@ def _deployment(state: Model, each: Version, seen: Seen) -> View:
     return {
         "status": now.status,
         "isPending": now.is_pending,
-        "reason": each.reason,
+        "reason": each.reason or _loss(now, wanted, seen),
         "instances": {"wanted": wanted, "ready": seen.ready},
+        "lostInstances": seen.exits,
+        "lastExit": seen.last_exit,
     }
+
+
+def _loss(now: Shown, wanted: int, seen: Seen) -> str:
+    """Why a version that should be whole is not, as far as its instances said."""
+    is_lacking = now.is_pending and seen.ready < wanted
+    return f"an instance was lost: {seen.last_exit}" if is_lacking and seen.last_exit else ""
 
 
 def token(state: AccessToken) -> View:
@@ -223,26 +227,19 @@ def token(state: AccessToken) -> View:
     }
 
 
-def log_lines(lines: Iterable[LogLine], tags: Mapping[str, str]) -> list[View]:
-    """Lines, in order of time, with a `timeNano` of their own each, so that a client can ask for what came after one.
-
-    Many lines may have been read at one instant: they are told apart by nanoseconds, which no clock here gives.
-    """
+def log_lines(lines: Iterable[PlacedLine], tags: Mapping[str, str]) -> list[View]:
+    """Lines, each with the place in its log as `timeNano`, so that a client can ask for what came after one."""
     shown_tags = [{"key": key, "value": value} for key, value in tags.items()]
-    views: list[View] = []
-    last = 0
-    for line in lines:
-        last = max(nanoseconds(line.at), last + 1)
-        views.append(
-            {
-                "log": line.text,
-                "streamType": line.stream,
-                "tags": shown_tags,
-                "timeNano": last,
-                "timestamp": milliseconds(line.at),
-            }
-        )
-    return views
+    return [
+        {
+            "log": line.text,
+            "streamType": line.stream,
+            "tags": shown_tags,
+            "timeNano": line.place_ns,
+            "timestamp": milliseconds(line.at),
+        }
+        for line in lines
+    ]
 
 
 def audited(link: Link) -> View:

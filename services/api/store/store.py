@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import timedelta
 from typing import Any, TypeVar
 
 import msgspec
 from pymongo.errors import DuplicateKeyError
 
 from services.api.ports import ModelQuery
-from services.api.store.database import Client, Database, answering
+from services.api.store.database import Client, Database
 from services.api.store.documents import (
     COLLECTIONS,
     Document,
@@ -21,17 +23,22 @@ from services.api.store.documents import (
     read_row,
     row_document,
 )
+from services.api.store.waiting import Waiting
 from services.core.aggregates import AGGREGATES, ENVIRONMENT, MODEL, PERSON, PROJECT, Aggregate, State
 from services.core.audit import Link
-from services.core.errors import NotFound, Refused, RevisionConflict
+from services.core.errors import NotFound, Refused, RevisionConflict, Unavailable
 from services.core.ids import AggregateId
 from services.core.lifecycle import DeploymentPhase
 from services.core.model import Model
 from services.core.person import Person
 from services.core.project import Project
+from services.kit.clock import now
 
 S = TypeVar("S", bound=State)
 
+_MARGIN_S = 0.25
+_FORGOTTEN_AT_ONCE = 50  # SecantusDB takes four times as long for twice as many from here on
+_LOOKS_BACK = tuple(timedelta(seconds=10 * 8**power) for power in range(9))  # to five years
 _MOVING = [str(phase) for phase in (DeploymentPhase.STARTING, DeploymentPhase.STALLED, DeploymentPhase.STOPPING)]
 
 
@@ -52,6 +59,7 @@ class MongoStore:
     def __init__(self, client: Client, database: Database) -> None:
         self._client = client
         self._database = database
+        self._answering = Waiting()
 
     async def load(self, aggregate: Aggregate[S], aggregate_id: str) -> S:
         found = await self.load_with_head(aggregate, aggregate_id)
@@ -61,7 +69,7 @@ class MongoStore:
 
     async def load_with_head(self, aggregate: Aggregate[S], aggregate_id: str) -> tuple[S, str] | None:
         """The state and the hash of its newest entry; None for an aggregate that does not exist."""
-        async with answering():
+        async with self._answering():
             document = await self._of(aggregate).find_one({"_id": aggregate_id})
         return None if document is None else (read(document["state"], aggregate.state), document["head"])
 
@@ -69,7 +77,7 @@ class MongoStore:
         where = _where(query)
         order = {"name": "state.name", "created": "state.created_at"}.get(query.order_by, "state.name")
         direction = -1 if query.is_descending else 1
-        async with answering():
+        async with self._answering():
             total = await self._of(MODEL).count_documents(where)
             cursor = self._of(MODEL).find(where).sort([(order, direction), ("_id", direction)])
             documents = await cursor.skip(query.offset).limit(query.limit).to_list(query.limit)
@@ -77,7 +85,7 @@ class MongoStore:
 
     async def list_all(self, aggregate: Aggregate[S]) -> list[S]:
         name = "state.user_name" if aggregate.name == "person" else "state.name"
-        async with answering():
+        async with self._answering():
             documents = await self._of(aggregate).find({}).sort(name, 1).to_list(None)
         return [read(document["state"], aggregate.state) for document in documents]
 
@@ -96,26 +104,49 @@ class MongoStore:
         return None if found is None else found.id
 
     async def secret(self, secret_id: str) -> bytes:
-        async with answering():
+        async with self._answering():
             document = await self._database["secrets"].find_one({"_id": secret_id})
         if document is None:
             raise NotFound(f"there is no secret {secret_id}")
         return bytes(document["ciphertext"])
 
     async def history(self, *, aggregate_id: str | None, limit: int) -> list[Link]:
-        where = {} if aggregate_id is None else {"aggregate_id": aggregate_id}
-        order = [("at", -1)] if aggregate_id is None else [("revision", -1)]
-        async with answering():
-            documents = await self._database["events"].find(where).sort(order).limit(limit).to_list(limit)
+        """The newest entries of one aggregate, or of all, the newest first.
+
+        A limit alone would not keep SecantusDB from reading the whole history: every question here bounds what it asks.
+        """
+        if aggregate_id is not None:
+            newest = await self._revision_of(aggregate_id)
+            where = {"aggregate_id": aggregate_id, "revision": {"$gt": newest - limit}}
+            return await self._newest(where, "revision", limit)
+        asked_at = now()
+        for back in _LOOKS_BACK:
+            links = await self._newest({"at": {"$gte": asked_at - back}}, "at", limit)
+            if len(links) == limit:
+                return links
+        return await self._newest({}, "at", limit)
+
+    async def _newest(self, where: Document, order: str, limit: int) -> list[Link]:
+        async with self._answering():
+            documents = await self._database["events"].find(where).sort(order, -1).limit(limit).to_list(limit)
         return [read_link(document) for document in documents]
 
+    async def _revision_of(self, aggregate_id: str) -> int:
+        """Of the state; 0 when there is none."""
+        for name in COLLECTIONS.values():
+            async with self._answering():
+                document = await self._database[name].find_one({"_id": aggregate_id}, {"revision": 1})
+            if document is not None:
+                return int(document["revision"])
+        return 0
+
     async def ping(self) -> None:
-        async with answering(2.0):
+        async with self._answering(2.0):
             await self._database.command("ping")
 
     async def moving_models(self) -> list[Model]:
         """Models with a version on which an observation may conclude something."""
-        async with answering():
+        async with self._answering():
             cursor = self._of(MODEL).find({"state.versions.deployment": {"$in": _MOVING}})
             return [read(document["state"], Model) for document in await cursor.to_list(None)]
 
@@ -123,7 +154,7 @@ class MongoStore:
         """Every model, archived ones too, in the order of their ids; in pages, so that none takes long."""
         after = ""
         while True:
-            async with answering():
+            async with self._answering():
                 cursor = self._of(MODEL).find({"_id": {"$gt": after}}).sort("_id", 1).limit(page_size)
                 documents = await cursor.to_list(page_size)
             for document in documents:
@@ -136,7 +167,7 @@ class MongoStore:
         """Every state of a kind with the hash of its newest entry, in pages by id."""
         after = ""
         while True:
-            async with answering():
+            async with self._answering():
                 cursor = self._of(AGGREGATES[aggregate]).find({"_id": {"$gt": after}}).sort("_id", 1)
                 documents = await cursor.limit(page_size).to_list(page_size)
             for document in documents:
@@ -147,28 +178,23 @@ class MongoStore:
 
     async def links(self, aggregate_id: str, *, up_to: int, page_size: int = 1000) -> AsyncIterator[Link]:
         """The history of one aggregate up to a revision, oldest first, in pages."""
-        after = 0
-        while after < up_to:
-            where = {"aggregate_id": aggregate_id, "revision": {"$gt": after, "$lte": up_to}}
-            async with answering():
-                cursor = self._database["events"].find(where).sort("revision", 1).limit(page_size)
-                documents = await cursor.to_list(page_size)
+        for after in range(0, up_to, page_size):
+            where = {"aggregate_id": aggregate_id, "revision": {"$gt": after, "$lte": min(after + page_size, up_to)}}
+            async with self._answering():
+                documents = await self._database["events"].find(where).sort("revision", 1).to_list(None)
             for document in documents:
                 yield read_link(document)
-            if len(documents) < page_size:
-                return
-            after = documents[-1]["revision"]
 
     async def aggregates_with_history(self) -> AsyncIterator[tuple[str, str]]:
         """Kind and id of every aggregate that has any event: each has a first one."""
-        async with answering(60.0):
+        async with self._answering(60.0):
             cursor = self._database["events"].find({"revision": 1}, {"aggregate": 1, "aggregate_id": 1})
             documents = await cursor.to_list(None)
         for document in documents:
             yield document["aggregate"], document["aggregate_id"]
 
     async def is_recorded(self, entry_id: str) -> bool:
-        async with answering():
+        async with self._answering():
             return await self._database["events"].find_one({"_id": entry_id}, {"_id": 1}) is not None
 
     async def commit(self, change: Change) -> None:
@@ -177,11 +203,21 @@ class MongoStore:
         Raises RevisionConflict when the aggregate moved on or an entry of it is recorded already, Refused when a unique
         name is taken, Unavailable otherwise; after Unavailable it may be stored or not.
         """
+        committing = asyncio.create_task(self._commit_in_time(change))
         try:
-            async with answering():
-                await self._transact(change)
+            # Not by waiting for its end: what a failed transaction leaves to be tidied up hangs as well.
+            await asyncio.wait({committing}, timeout=self._answering.longest_s() + _MARGIN_S)
+            if not committing.done():
+                raise Unavailable("the database does not answer; try again soon")
+            committing.result()
         except DuplicateKeyError as error:
             raise await self._explain(change) from error
+        finally:
+            committing.add_done_callback(_note_end)
+
+    async def _commit_in_time(self, change: Change) -> None:
+        async with self._answering():
+            await self._transact(change)
 
     async def _transact(self, change: Change) -> None:
         async with await self._client.start_session() as session, session.start_transaction():
@@ -215,7 +251,7 @@ class MongoStore:
 
     async def _explain(self, change: Change) -> RevisionConflict | Refused:
         """What a duplicate key meant: it is asked of the data, since servers word it differently."""
-        async with answering():
+        async with self._answering():
             where = {"aggregate_id": change.state.id, "revision": {"$gt": change.before_revision}}
             moved_on = await self._database["events"].find_one(where, {"_id": 1})
         if moved_on is not None or await self.is_recorded(change.links[0].entry.id):
@@ -224,26 +260,34 @@ class MongoStore:
 
     async def unpublished(self, *, limit: int) -> Sequence[OutboxRow]:
         """Rows that wait to be published, those of one aggregate in their order."""
-        async with answering():
+        async with self._answering():
             cursor = self._database["outbox"].find({}).sort([("aggregate_id", 1), ("revision", 1), ("place", 1)])
             return [read_row(document) for document in await cursor.limit(limit).to_list(limit)]
 
     async def count_unpublished(self) -> int:
-        async with answering():
+        async with self._answering():
             return int(await self._database["outbox"].count_documents({}))
 
     async def forget(self, rows: Sequence[OutboxRow]) -> None:
         """Takes published rows out of the outbox; some may be gone already."""
-        async with answering():
-            await self._database["outbox"].delete_many({"_id": {"$in": [row.id for row in rows]}})
+        ids = [row.id for row in rows]
+        for start in range(0, len(ids), _FORGOTTEN_AT_ONCE):
+            async with self._answering():
+                await self._database["outbox"].delete_many({"_id": {"$in": ids[start : start + _FORGOTTEN_AT_ONCE]}})
 
     async def _find_one(self, aggregate: Aggregate[S], where: Document) -> S | None:
-        async with answering():
+        async with self._answering():
             document = await self._of(aggregate).find_one(where)
         return None if document is None else read(document["state"], aggregate.state)
 
     def _of(self, aggregate: Aggregate[Any]) -> Any:
         return self._database[COLLECTIONS[aggregate.name]]
+
+
+def _note_end(committing: asyncio.Task[None]) -> None:
+    """Its failure was told, or it was too late for anybody to hear."""
+    if not committing.cancelled():
+        committing.exception()
 
 
 def _article(aggregate: str) -> str:

@@ -28,8 +28,8 @@ class Candidates:
         self._settings = settings
         self._binary = binary
         self._judged: tuple[RoutingTable, RoutingTable] | None = None  # wanted last, and what of it is in place
-        self._config = folder.read(CONFIG) or ""
-        self._good = self._config  # the last one that a worker was started on
+        self._config = ""  # in place
+        self._good = ""  # the last one that a worker was started on
         self._retry_at = 0.0
         self.rejected = ""  # HAProxy's complaint about what is wanted
 
@@ -43,6 +43,9 @@ class Candidates:
 
         Raises `Unavailable` when HAProxy cannot be asked or the folder cannot be written.
         """
+        if self._judged is None:
+            found = await asyncio.to_thread(self._folder.read, CONFIG)
+            self._config = self._good = found or ""
         is_retried = self._retry_at and time.monotonic() >= self._retry_at
         if self._judged is None or self._judged[0] != wanted or is_retried:
             self.rejected, self._retry_at = "", 0.0
@@ -91,7 +94,6 @@ class Candidates:
 
     async def _put(self, texts: dict[str, str]) -> None:
         try:
-            for name, text in texts.items():
-                await asyncio.to_thread(self._folder.write, name, text)
+            await asyncio.to_thread(self._folder.write_all, texts)
         except OSError as error:
             raise Unavailable(f"HAProxy's folder cannot be written: {error.strerror}") from error

@@ -10,8 +10,10 @@ import msgspec
 import structlog
 from msgspec.structs import replace
 
+from services.core.effective import Worker
 from services.core.errors import NotFound
-from services.core.routing import OPEN, ROUTES, TOKENS, RoutingTable, Worker, changes, within
+from services.core.rerouting import OPEN, ROUTES, TOKENS, changes, within
+from services.core.routing import RoutingTable
 from services.router.haproxy import words
 from services.router.haproxy.candidates import Candidates
 from services.router.haproxy.master import Master, WorkerProcess

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -28,19 +29,24 @@ class Folder:
 
     def write(self, name: str, text: str) -> None:
         """Make `text` the file's whole content, lasting through a power cut once this returns. Same text: nothing."""
-        if self.read(name) == text:
+        self.write_all({name: text})
+
+    def write_all(self, texts: Mapping[str, str]) -> None:
+        """Write several files: when there is no room for one of them, none is changed."""
+        new = {name: text for name, text in texts.items() if self.read(name) != text}
+        if not new:
             return
-        aside = self.path / f".{name}.new"
-        with open(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _MODE), "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.rename(self.path / name)
-        folder = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+        asides = {name: self.path / f".{name}.new" for name in new}
         try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+            for name, text in new.items():
+                _write_synced(asides[name], text)
+        except OSError:
+            for aside in asides.values():  # they would only take the room that is missing
+                aside.unlink(missing_ok=True)
+            raise
+        for name, aside in asides.items():
+            aside.rename(self.path / name)
+        _sync_folder(self.path)
 
     def recall(self) -> Known | None:
         """What the router knew before it was restarted; None when nothing readable is there."""
@@ -52,3 +58,18 @@ class Folder:
 
     def remember(self, known: Known) -> None:
         self.write(_MEMORY, msgspec.json.encode(known).decode())
+
+
+def _write_synced(path: Path, text: str) -> None:
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _MODE), "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(path: Path) -> None:
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

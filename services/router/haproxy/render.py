@@ -19,7 +19,8 @@ import msgspec
 
 from services.core.deadlines import HOLD_S, KEEP_ALIVE_S, derive, hard_stop_after_s
 from services.core.ids import VersionId
-from services.core.routing import STOPPED, Backend, RoutingTable, Server, entries
+from services.core.rerouting import entries
+from services.core.routing import STOPPED, Backend, RoutingTable, Server
 
 CONFIG = "haproxy.cfg"
 HEAD_S = 10  # for a caller to send the head of a request
@@ -182,6 +183,9 @@ def _common(settings: Settings) -> Iterable[str]:
     yield "    http-response del-header Set-Cookie"
     yield "    http-send-name-header X-Modelway-Server"
     yield "    balance leastconn"
+    # When an instance dies under a call on a connection that was used before, HAProxy cuts the caller off without an
+    # answer, as an invitation to try again: the call might run twice. On a fresh connection it answers 502.
+    yield "    option http-server-close"
     # A call leaves a dead server at once, and the server is left alone until a check finds it alive.
     yield "    option redispatch 1"
     # 503 is a worker's word for "busy, I did not start": `maxconn` is counted per HAProxy process.
@@ -204,6 +208,8 @@ def _version(version: VersionId, backend: Backend) -> Iterable[str]:
     yield f"    http-request set-header X-Modelway-Hold-Ms {_ms(HOLD_S)[:-2]}"
     yield f"    http-request set-header X-Modelway-Hold-Ms {total[:-2]} if {{ req.body_size gt {RETRIED_BYTES} }}"
     yield f"    http-request set-header X-Modelway-Remaining-Ms %[date(0,ms),sub(txn.began),neg,add({total[:-2]})]"
+    # What is left is written before the call queues; when it is over is true wherever it is read.
+    yield f"    http-request set-header X-Modelway-Deadline-Ms %[var(txn.began),add({total[:-2]})]"
     yield from (f"    {_server(each)}" for each in backend.servers)
 
 

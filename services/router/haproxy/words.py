@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
 from services.core.ids import VersionId, is_object_id
-from services.core.routing import (
-    OPEN,
-    ROUTES,
-    TOKENS,
-    Backend,
-    Change,
-    DeleteEntry,
-    MapName,
-    RoutingTable,
-    Server,
-    SetEntry,
-    SetServer,
-)
+from services.core.rerouting import OPEN, ROUTES, TOKENS, Change, DeleteEntry, MapName, SetEntry, SetServer
+from services.core.routing import Backend, RoutingTable, Server
 
 SHOW_INFO = "show info"
 SHOW_CALLS = "show stat -1 6 -1"  # of all proxies, the servers and the backends
@@ -72,18 +60,23 @@ class BackendRow(msgspec.Struct, frozen=True, kw_only=True):
 
 def rows(answer: str) -> dict[VersionId, BackendRow]:
     """`show stat` by version; other proxies are left out."""
-    lines = csv.DictReader(answer.strip().removeprefix("# ").splitlines())
+    head, *lines = answer.strip().removeprefix("# ").splitlines() or [""]
+    if not lines:
+        return {}
+    at = {name: place for place, name in enumerate(head.split(","))}
+    name_at, calls_at, status_at = at["svname"], at["scur"], at["status"]
     servers: dict[VersionId, list[ServerRow]] = {}
     calls: dict[VersionId, int] = {}
-    for line in lines:
-        version = VersionId(line["pxname"] or "")
+    for line in lines:  # there may be ten thousand: only the first of their hundred fields are cut
+        fields = line.split(",", status_at + 1)
+        version, name = VersionId(fields[0]), fields[name_at]
         if not is_object_id(version):
             continue
-        if line["svname"] == "BACKEND":
-            calls[version] = int(line["scur"] or 0)
+        if name == "BACKEND":
+            calls[version] = int(fields[calls_at] or 0)
         else:
-            is_open = not (line["status"] or "").startswith("MAINT")
-            row = ServerRow(name=line["svname"], is_open=is_open, calls=int(line["scur"] or 0))
+            is_open = not fields[status_at].startswith("MAINT")
+            row = ServerRow(name=name, is_open=is_open, calls=int(fields[calls_at] or 0))
             servers.setdefault(version, []).append(row)
     return {each: BackendRow(servers=tuple(servers.get(each, ())), calls=count) for each, count in calls.items()}
 

@@ -19,11 +19,12 @@ from services.api.recorder import Recorder
 from services.api.relay import Relay
 from services.api.store.store import MongoStore
 from services.core import subjects
-from services.core.aggregates import MODEL
-from services.core.commands import StopVersion
+from services.core.aggregates import MODEL, State
+from services.core.commands import CancelBuild, StopVersion
 from services.core.errors import Unavailable
 from services.core.lifecycle import DeploymentPhase
 from services.core.records import (
+    Build,
     BuildOrder,
     BuildPhase,
     BuildReport,
@@ -64,12 +65,17 @@ class Flow:
     def __init__(self, store: MongoStore, bus: Bus) -> None:
         self.store, self.bus = store, bus
         stored, seen = Wake(), Wake()
-        self.ledger = MongoLedger(store, deployer_id="local", clock=now, on_change=stored.ring)
+        self.stored = stored
+        self.ledger = MongoLedger(store, deployer_id="local", clock=now, on_change=self._on_change)
         self.observed = BusObserved(bus, seen)
         self.recorder = Recorder(self.ledger, store, self.observed, seen)
         self.relay = Relay(store, bus, stored)
         self.desired = bus.bucket(Bucket.DESIRED, Desired)
         self.routes = bus.bucket(Bucket.ROUTES, Route)
+
+    def _on_change(self, state: State) -> None:
+        self.stored.ring()
+        self.recorder.changed(state)
 
     def works(self) -> list[Work]:
         facts: Work = lambda stop: self.recorder.record_facts(self.bus, stop)  # noqa: E731
@@ -184,6 +190,30 @@ async def test_a_bus_that_lost_its_memory_is_filled_again_from_the_database(
             return isinstance(await flow.routes.get(MODEL_ID), Route)
 
         await wait_until_async(is_routed, what="the route, put again")
+
+
+async def test_a_cancelled_build_is_given_up_by_a_tombstone(flow: Flow) -> None:
+    builds = flow.bus.bucket(Bucket.BUILDS, Build)
+    async with at_work(flow.relay.run):
+        await flow.ledger.execute(MODEL, MODEL_ID, create(), actor=PERSON)
+        await flow.ledger.execute(MODEL, MODEL_ID, publish(1), actor=PERSON)
+
+        async def is_said(kind: type[Build | Removed]) -> bool:
+            return isinstance(await builds.get(version_id(1)), kind)
+
+        await wait_until_async(lambda: is_said(Build), what="the build is wanted")
+        await flow.ledger.execute(MODEL, MODEL_ID, CancelBuild(version_id=version_id(1), by="ada"), actor=PERSON)
+        await wait_until_async(lambda: is_said(Removed), what="the build is given up")
+
+
+async def test_a_deployer_that_slept_through_a_tombstone_is_told_again(flow: Flow) -> None:
+    key = subjects.version_key("local", version_id(1))
+    await flow.ledger.execute(MODEL, MODEL_ID, create(), actor=PERSON)
+    await flow.ledger.execute(MODEL, MODEL_ID, publish(1, should_deploy=False), actor=PERSON)
+    placements = flow.bus.bucket(Bucket.PLACEMENTS, Placement)
+    await placements.put(key, placement(instances=[instance(1)], phase=PlacementPhase.FAILED))
+    async with at_work(Projector(flow.store, flow.bus, deployer_id="local").run):
+        await flow.wait_for_entry(lambda entry: isinstance(entry, Removed))
 
 
 async def test_an_entry_that_differs_from_the_database_is_put_right_and_one_of_an_unknown_model_stays(

@@ -50,6 +50,7 @@ async def test_every_event_waits_in_the_outbox_before_the_effects_of_its_change(
         f"event.model.{MODEL_ID}.version-published",
         f"event.model.{MODEL_ID}.version-deployment-ordered",
         f"command.build.{version_id(1)}",
+        version_id(1),
     ]
 
 
@@ -172,4 +173,4 @@ async def test_the_projection_of_a_stored_change_names_its_buckets(store: MongoS
     await ledger.execute(MODEL, MODEL_ID, create(), actor=ADA)
     await publish_and_serve(ledger)
     buckets = [row.bucket for row in await store.unpublished(limit=50) if row.bucket is not None]
-    assert buckets == [Bucket.ROUTES, Bucket.DESIRED, Bucket.ROUTES]
+    assert buckets == [Bucket.ROUTES, Bucket.BUILDS, Bucket.BUILDS, Bucket.DESIRED, Bucket.ROUTES]

@@ -14,7 +14,7 @@ from services.builder.build_log import BuildLog
 from services.builder.builder import Builder
 from services.core import subjects
 from services.core.errors import BuildFailed, NotFound, Unavailable
-from services.core.ids import Digest
+from services.core.ids import Digest, VersionId
 from services.core.records import BuildOrder, BuildPhase, BuildReport, LogLine
 from tests.services.builder.parts import MODEL_ID, NOW, VERSION_ID
 
@@ -66,9 +66,24 @@ class Backend:
         return await self._build(folder, log)
 
 
-def make(build: Build, tmp_path: Path) -> tuple[Builder, Kept]:
+class Wishes:
+    """Everything is wanted until it is given up."""
+
+    def __init__(self) -> None:
+        self.gone = asyncio.Event()
+
+    def is_given_up(self, version_id: VersionId) -> bool:
+        return self.gone.is_set()
+
+    async def given_up(self, version_id: VersionId) -> None:
+        await self.gone.wait()
+
+
+def make(build: Build, tmp_path: Path, wishes: Wishes | None = None) -> tuple[Builder, Kept]:
     bus = Kept()
-    builder = Builder(backend=Backend(build), bus=bus, build_dir=tmp_path / "build", now=lambda: NOW)
+    builder = Builder(
+        backend=Backend(build), bus=bus, wishes=wishes or Wishes(), build_dir=tmp_path / "build", now=lambda: NOW
+    )
     builder.sweep()
     return builder, bus
 
@@ -163,3 +178,31 @@ async def test_what_a_killed_builder_left_is_taken_away(tmp_path: Path) -> None:
     (tmp_path / "build" / "old").mkdir(parents=True)
     make(succeed, tmp_path)
     assert list((tmp_path / "build").iterdir()) == []
+
+
+async def test_a_build_that_is_given_up_is_ended_said_so_in_its_log_and_not_reported(tmp_path: Path) -> None:
+    wishes, ended = Wishes(), asyncio.Event()
+
+    async def hang(folder: Path, log: BuildLog) -> Digest:
+        wishes.gone.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+        return ARTIFACT
+
+    builder, bus = make(hang, tmp_path, wishes)
+    await builder.handle(ORDER, 1)
+    assert ended.is_set()
+    assert bus.phases == [BuildPhase.BUILDING]
+    assert bus.lines == ["Build of version 3 begins", "The build was cancelled"]
+    assert list((tmp_path / "build").iterdir()) == []
+
+
+async def test_an_order_that_was_given_up_before_its_turn_is_not_begun(tmp_path: Path) -> None:
+    wishes = Wishes()
+    wishes.gone.set()
+    builder, bus = make(succeed, tmp_path, wishes)
+    await builder.handle(ORDER, 1)
+    assert bus.phases == []
+    assert bus.lines == []

@@ -6,29 +6,34 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 import psutil
 import pytest
 import pytest_asyncio
+from msgspec.structs import replace
 from nats.js import api
 
 from services.core import subjects
-from services.core.ids import VersionId
-from services.core.records import BuildOrder, BuildPhase, BuildReport, Bundle, Buried
-from services.core.subjects import CONSUMERS, Consumer, LogKind, Stream
+from services.core.ids import Digest, VersionId
+from services.core.records import Build, BuildOrder, BuildPhase, BuildReport, Bundle, Buried, Epoch, Removed
+from services.core.subjects import CONSUMERS, EPOCH, Bucket, Consumer, LogKind, Stream
 from services.kit.blobs import Blobs
 from services.kit.bus import Bus
 from services.kit.read_log import read_log
 from tests.parts import NatsServer, Process, find_program, wait_until, wait_until_async
 from tests.services.builder.parts import GOOD, MODEL_ID, VERSION_ID, make_harness, make_order, make_wheel
 
+LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 ACK_WAIT_S = 1.0  # shorter than in life: redelivery is what these tests wait for
 SLOW_UV = """#!/bin/sh
 # Takes for ever until the test lets it go.
 echo $$ >> {folder}/uv-started
-[ -e {folder}/uv-may-go ] || exec sleep 600
+sleep 600 &
+echo $! >> {folder}/uv-grandchildren
+[ -e {folder}/uv-may-go ] && kill $! || wait
 exec {uv} "$@"
 """
 
@@ -153,7 +158,7 @@ async def log_ending_in(bus: Bus, end: str) -> str:
 
 
 async def log_text(bus: Bus, version_id: VersionId = VERSION_ID) -> str:
-    lines = await read_log(bus, subjects.log(LogKind.BUILD, MODEL_ID, version_id), since=None, limit=1000)
+    lines = await read_log(bus, subjects.log(LogKind.BUILD, MODEL_ID, version_id), limit=1000)
     return "\n".join(line.text for line in lines)
 
 
@@ -164,6 +169,12 @@ async def nothing_is_left_to_do(bus: Bus) -> bool:
 
 def is_gone(pid: int) -> bool:
     return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
+def grandchildren(folder: Path) -> list[int]:
+    """What the builder's uv started, one a start."""
+    place = folder / "uv-grandchildren"
+    return [int(pid) for pid in place.read_text().split()] if place.exists() else []
 
 
 def started_uvs(started: Path) -> list[int]:
@@ -238,14 +249,91 @@ def _has_started(started: Path, times: int) -> Callable[[], bool]:
     return lambda: len(started_uvs(started)) == times
 
 
-async def test_a_build_that_takes_too_long_is_failed_and_its_child_ended(
-    builder: BuilderProcess, slow_uv: Path, bus: Bus, facts: Facts, blobs: Blobs
+async def test_a_build_that_takes_too_long_is_failed_and_all_it_started_ended(
+    builder: BuilderProcess, slow_uv: Path, bus: Bus, facts: Facts, blobs: Blobs, tmp_path: Path
 ) -> None:
     builder.start()
     await order(bus, await make_order(blobs, {"model.py": GOOD}, timeout_s=2.0))
     report = await facts.end()
     assert report.reason == "the build took longer than its limit of 2 s"
-    await wait_until(lambda: is_gone(started_uvs(slow_uv)[0]))
+    await wait_until(lambda: is_gone(started_uvs(slow_uv)[0]) and is_gone(grandchildren(tmp_path)[0]))
+
+
+async def give_up(bus: Bus, revision: int = 2) -> None:
+    """What api says when the build is cancelled."""
+    assert await bus.bucket(Bucket.BUILDS, Build).put(VERSION_ID, Removed(revision=revision))
+
+
+async def test_a_cancelled_build_is_ended_with_all_it_started_within_moments_and_the_next_one_has_its_turn(
+    builder: BuilderProcess, slow_uv: Path, bus: Bus, facts: Facts, blobs: Blobs, tmp_path: Path
+) -> None:
+    builder.start()
+    await order(bus, await make_order(blobs, {"model.py": GOOD}))
+    await wait_until(lambda: len(grandchildren(tmp_path)) == 1, 20)
+    await give_up(bus)
+    await wait_until(lambda: is_gone(started_uvs(slow_uv)[0]) and is_gone(grandchildren(tmp_path)[0]), 3)
+    await wait_until_async(lambda: nothing_is_left_to_do(bus))
+    assert [one.phase for one in await facts.read()] == [BuildPhase.BUILDING]
+    await log_ending_in(bus, "The build was cancelled")
+    assert list((tmp_path / "build" / "builder-1").iterdir()) == []
+    assert not list((tmp_path / "environments").glob("*.partial"))
+
+    (tmp_path / "uv-may-go").touch()
+    await order(bus, await make_order(blobs, {"model.py": GOOD}, version_id=VersionId("d" * 24)))
+    assert (await facts.end()).phase is BuildPhase.COMPLETE
+
+
+async def test_a_queued_order_that_was_cancelled_is_taken_from_the_queue_and_not_built(
+    builder: BuilderProcess, slow_uv: Path, bus: Bus, facts: Facts, blobs: Blobs
+) -> None:
+    await order(bus, await make_order(blobs, {"model.py": GOOD}))
+    await give_up(bus)
+    builder.start()
+    await wait_until_async(lambda: nothing_is_left_to_do(bus), 20)
+    assert await facts.read() == []
+    assert started_uvs(slow_uv) == []
+
+
+async def test_an_environment_that_no_build_needs_goes_and_what_one_needs_or_may_need_stays(
+    builder: BuilderProcess, bus: Bus, facts: Facts, blobs: Blobs, tmp_path: Path
+) -> None:
+    environments = tmp_path / "environments"
+    builder.environ |= {"COLLECT_EVERY_S": "0.2", "COLLECT_GRACE_S": "0.5"}
+    builder.start()
+    await order(bus, await make_order(blobs, {"model.py": GOOD}))
+    report = await facts.end()
+    assert report.artifact is not None
+    needed = (await blobs.get_document(report.artifact, Bundle)).environment
+    spare = make_environment(environments, Digest("1" * 64))
+    abandoned = environments / f".{'2' * 64}.abcd.partial"
+    abandoned.mkdir()
+
+    builds = bus.bucket(Bucket.BUILDS, Build)
+    entry = Build(revision=1, model_id=MODEL_ID, version_id=VERSION_ID, published_at=LONG_AGO, artifact=report.artifact)
+    waiting = replace(entry, version_id=VersionId("d" * 24), artifact=None)
+    await builds.put(waiting.version_id, waiting)
+    await builds.put(VERSION_ID, entry)
+    await builds.put(EPOCH, Epoch(revision=1))
+    await wait_until(lambda: not abandoned.exists(), what="what was never finished goes")
+    assert spare.exists(), "a build that has not ended may have found it"
+
+    await builds.put(waiting.version_id, Removed(revision=2))
+    await wait_until(lambda: not spare.exists(), what="the spare environment goes")
+    assert (environments / needed / "bin" / "python").exists()
+    await wait_until(lambda: '"collected"' in builder.output, what="it is told")
+    assert not list(environments.glob(f".{'1' * 64}*")), "its lock goes with it"
+
+    await builds.put(VERSION_ID, Removed(revision=2))
+    await wait_until(lambda: not (environments / needed).exists(), what="nobody needs it any more")
+
+
+def make_environment(folder: Path, digest: Digest) -> Path:
+    """An environment that was last used long ago."""
+    place = folder / digest
+    (place / "bin").mkdir(parents=True)
+    (place / "bin" / "python").touch()
+    os.utime(place, (LONG_AGO.timestamp() + 60, LONG_AGO.timestamp() + 60))
+    return place
 
 
 async def test_told_to_stop_in_the_middle_it_ends_its_child_and_leaves_the_order_to_the_next(

@@ -44,6 +44,10 @@ class Service(Process):
         super().__init__([sys.executable, "-m", f"services.{name}"], ROOT, folder / f"{name}.log")
         self._environment = {"PATH": os.environ["PATH"], "HEALTH_PORT": "0", **environment}
 
+    def set(self, **environment: str) -> None:
+        """Added to its environment from the next start on."""
+        self._environment |= environment
+
     def start(self) -> None:
         with self._log.open("ab") as file:
             self._process = subprocess.Popen(
@@ -64,6 +68,7 @@ class Platform:
             "VERSIONS_DIR": str(bench.versions_dir),
             "ENVIRONMENTS_DIR": str(bench.environments_dir),
             "SOCKETS_DIR": str(bench.sockets_dir),
+            "VARIABLE_KEYS": bench.variable_keys,
         }
         self.deployer = Service("deployer", folder, {**common, **folders, "NATS_USER": "deployer"})
         self.monitor = Service("monitor", folder, {**common, "NATS_USER": "monitor"})
@@ -139,11 +144,11 @@ class Platform:
 
     async def deployment_log(self, desired: Desired) -> list[str]:
         subject = log(LogKind.DEPLOYMENT, MODEL_ID, desired.version_id)
-        return [line.text for line in await read_log(self.bus, subject, since=None, limit=1000)]
+        return [line.text for line in await read_log(self.bus, subject, limit=1000)]
 
     async def instance_log(self, desired: Desired, instance_id: InstanceId) -> list[LogLine]:
         subject = log(LogKind.INSTANCE, MODEL_ID, desired.version_id, instance_id)
-        return await read_log(self.bus, subject, since=None, limit=10_000)
+        return await read_log(self.bus, subject, limit=10_000)
 
 
 def alive(placement: Placement) -> list[Instance]:

@@ -144,7 +144,7 @@ async def test_an_instance_that_takes_too_much_memory_is_ended_and_replaced(plat
     )
     count = platform.bench.instances_dir.parent / "count"
     wanted = await platform.bench.desired(
-        script, memory_bytes=100 << 20, environment_variables=(("COUNT", str(count)),)
+        script, memory_bytes=100 << 20, environment_variables=platform.bench.sealed(COUNT=str(count))
     )
     await platform.want(wanted)
     placement = await platform.until(wanted, lambda p: p.exits == 1 and len(ready(p)) == 1, what="it is replaced")

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from services.core.errors import WorkloadRejected
 from services.core.ids import Digest, InstanceId
 from services.core.ports import Observed
-from services.deployer.runtimes.process import procfs
+from services.deployer.runtimes.process import procfs, spawn
 from services.deployer.runtimes.process.output import ProcessOutput
 from services.deployer.runtimes.process.runtime import ProcessRuntime
 from tests.instances import Bench, harness_processes, instance_id, mode_of, workload
@@ -69,7 +69,7 @@ async def test_an_instance_gets_its_own_environment_and_nothing_of_the_platforms
 ) -> None:
     monkeypatch.setenv("NATS_PASSWORD", "hush")
     script = "import os; print(*sorted(os.environ)); print(os.environ['HOME']); print(os.environ['DOMINO_WORKING_DIR'])"
-    variables = (("COLOUR", "red"), ("HOME", "/elsewhere"))
+    variables = bench.sealed(COLOUR="red", HOME="/elsewhere")
     instance = await run(runtime, bench, script, environment_variables=variables)
 
     names, home, working_dir, *_ = await written(bench, instance, 3)
@@ -148,6 +148,7 @@ async def test_an_adopted_instance_that_ends_has_no_known_reason(runtime: Proces
     instance = await run(runtime, bench, "")
     successor = bench.runtime()
     assert [each.is_alive for each in await successor.observe()] == [True]
+    await wait_until(lambda: bool(harness_processes(bench.instances_dir)))
     os.kill(harness_processes(bench.instances_dir)[0], signal.SIGKILL)
     seen = await ended(successor, instance)
     successor.close()
@@ -241,6 +242,17 @@ async def test_a_missing_environment_or_artifact_is_one_sentence(runtime: Proces
         await runtime.ensure(workload(replace(wanted, artifact=Digest("1" * 64))))
 
 
+async def test_variables_that_cannot_be_opened_here_are_one_sentence_without_a_value(
+    runtime: ProcessRuntime, bench: Bench
+) -> None:
+    for sealed in ("in clear", "", "é"):
+        wanted = await bench.desired(environment_variables=(("PASSWORD", sealed),))
+        with pytest.raises(WorkloadRejected, match="the model's environment variables cannot be opened") as refused:
+            await runtime.ensure(workload(wanted))
+        assert "in clear" not in refused.value.reason
+    assert not bench.instances_dir.exists() or not list(bench.instances_dir.iterdir())
+
+
 async def test_a_tar_that_reaches_out_of_its_folder_is_refused(runtime: ProcessRuntime, bench: Bench) -> None:
     wanted = await bench.desired(version_id=version_id(2))
     artifact = await bench.artifact("", files={"../../../../../outside": "x"})
@@ -277,25 +289,76 @@ class TestAsRoot:
         yield bench
         shutil.rmtree(folder)
 
+    async def test_a_process_that_hides_from_its_instance_ends_with_it_all_the_same(self, open_bench: Bench) -> None:
+        """Another session, no parent, no environment, another name: what it cannot put off is its group."""
+        runtime = open_bench.runtime(range(61000, 61100))
+        hides = (
+            "import os, sys\n"
+            "if os.fork() == 0:\n"
+            "    os.setsid()\n"
+            "    if os.fork() == 0:\n"
+            "        os.execve('/bin/sleep', ['in-hiding', '1000'], {})\n"
+            "    os._exit(0)\n"
+            "os.wait()\n"
+            "print('hidden')\n"
+        )
+        instance = await run(runtime, open_bench, hides)
+        neighbour = await run(runtime, open_bench, hides, version_id=version_id(2))
+        await written(open_bench, instance)
+        await written(open_bench, neighbour)
+        await wait_until(lambda: len(_hidden()) == 2)
+        await runtime.stop(instance, grace_s=1)
+        assert len(_hidden()) == 1
+        await runtime.stop_all(grace_s=1)
+        runtime.close()
+        assert _hidden() == []
+
+    async def test_it_can_fork_and_open_files_up_to_a_limit(
+        self, open_bench: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert (spawn._TASKS, spawn._OPEN_FILES) == (4096, 8192)  # as the documentation says
+        monkeypatch.setattr(spawn, "_TASKS", 30)
+        monkeypatch.setattr(spawn, "_OPEN_FILES", 60)
+        runtime = open_bench.runtime(range(61000, 61100))
+        script = (
+            "import errno, os, time\n"
+            "made = []\n"
+            "try:\n"
+            "    while len(made) < 500:\n"
+            "        made.append(os.fork())\n"
+            "        if made[-1] == 0: time.sleep(1000); os._exit(0)\n"
+            "except OSError as error: print(20 < len(made) < 31, errno.errorcode[error.errno])\n"
+            "try:\n"
+            "    kept = [open('/dev/null') for _ in range(500)]\n"
+            "except OSError as error: print(errno.errorcode[error.errno])\n"
+        )
+        instance = await run(runtime, open_bench, script)
+        texts = await written(open_bench, instance, 2)
+        await runtime.stop_all(grace_s=1)
+        runtime.close()
+        assert texts == ["True EAGAIN", "EMFILE"]
+        assert harness_processes(open_bench.instances_dir) == []
+
     async def test_an_instance_drops_to_a_user_of_its_model_and_can_gain_no_rights(self, open_bench: Bench) -> None:
         runtime = open_bench.runtime(range(61000, 61100))
         script = (
             "import os\n"
-            "print(os.getuid() in range(61000, 61100), os.getuid() == os.getgid(), os.getgroups())\n"
+            "print(os.getuid() in range(61000, 61100), os.getuid() == os.getgid())\n"
+            "print(len(os.getgroups()), os.getgroups()[0] in range(61100, 61200))\n"
             "status = open('/proc/self/status').read()\n"
             "print('NoNewPrivs:\\t1' in status)\n"
             "print(open('predict.py').read()[:9], os.access('.', os.W_OK), os.access('predict.py', os.W_OK))\n"
         )
         instance = await run(runtime, open_bench, script)
-        texts = await written(open_bench, instance, 3)
+        texts = await written(open_bench, instance, 4)
         second = workload(await open_bench.desired(script), "second")
         await runtime.ensure(second)
-        others = await written(open_bench, second.instance_id, 3)
+        others = await written(open_bench, second.instance_id, 4)
         sockets = open_bench.sockets_dir / instance
         await runtime.stop_all(grace_s=1)
         runtime.close()
 
-        assert texts == ["True True []", "True", "import os False False"]
+        assert texts == ["True True", "1 True", "True", "import os False False"]
         assert others == texts
         assert mode_of(sockets) == 0o700
         assert mode_of(next(open_bench.versions_dir.iterdir())) == 0o750
@@ -320,3 +383,15 @@ def test_ids_of_instances_make_short_socket_paths(bench: Bench) -> None:
     assert path.startswith(str(bench.sockets_dir))
     with pytest.raises(WorkloadRejected, match="too long a path"):
         bench.folders.sockets(InstanceId("x" * 100), 1)
+
+
+def _hidden() -> list[int]:
+    found = []
+    for pid in (int(entry) for entry in os.listdir("/proc") if entry.isdecimal()):
+        try:
+            is_it = Path("/proc", str(pid), "cmdline").read_bytes().startswith(b"in-hiding\0")
+        except OSError:
+            continue
+        if is_it:
+            found.append(pid)
+    return found

@@ -25,7 +25,7 @@ from services.embedded.supervisor import LOCK, ProgramState, Supervisor
 from services.embedded.up import prepare
 from tests.parts import wait_for
 
-_FRONT = """
+FRONT = """
 defaults
     mode http
     timeout client 5s
@@ -108,7 +108,7 @@ def home_with_servers() -> Iterator[Servers]:
     with short_folder() as root:
         home = open_home(root)
         ports = Ports(public=free_port(), api=free_port(), nats=0, database=0, health={})
-        (home / "haproxy" / "haproxy.cfg").write_text(_FRONT.format(port=ports.public))
+        (home / "haproxy" / "haproxy.cfg").write_text(FRONT.format(port=ports.public))
         servers = Servers(home, ports)
         yield servers
         servers.supervisor.stop(within_s=40)

@@ -26,7 +26,7 @@ def busy() -> Iterator[int]:
 def test_the_two_known_ports_are_8080_and_8000_and_all_ports_differ(home: Home) -> None:
     ports = settle_ports(home, {}, may_bind=lambda _: True)
     assert (ports.public, ports.api) == (8080, 8000)
-    assert len({ports.nats, ports.database, *ports.health.values()}) == 7
+    assert len({ports.nats, ports.database, *ports.health.values()}) == 8
 
 
 def test_ports_are_chosen_once_and_kept(home: Home) -> None:

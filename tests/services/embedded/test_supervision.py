@@ -55,6 +55,11 @@ def test_the_database_user_writes_in_one_database_only(servers: Servers) -> None
         client[NAME]["things"].insert_one({"kept": True})
         with pytest.raises(OperationFailure, match="not authorized"):
             client["other"]["things"].insert_one({"kept": True})
+        with pytest.raises(OperationFailure, match="not authorized"):
+            client["admin"]["things"].find_one()
+        for command in ({"createUser": "me", "pwd": "x", "roles": ["root"]}, {"usersInfo": 1}):
+            with pytest.raises(OperationFailure, match="not authorized"):
+                client["admin"].command(command)
 
 
 def test_no_secret_stands_in_the_arguments_or_the_environment_of_a_program(servers: Servers) -> None:

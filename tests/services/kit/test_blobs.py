@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
@@ -169,3 +171,31 @@ async def test_a_store_that_cannot_be_written_is_unavailable(blobs: Blobs, folde
     (folder / "sha256").write_text("in the way")
     with pytest.raises(Unavailable):
         await blobs.put(b"a")
+
+
+async def test_what_is_kept_or_stored_again_counts_as_just_used_and_is_not_taken_away(tmp_path: Path) -> None:
+    blobs = Blobs(f"file://{tmp_path}")
+    kept, stored, file, unused = [await blobs.put(content) for content in (b"k", b"s", b"f", b"u")]
+    for path in (tmp_path / "sha256").glob("*/*"):
+        os.utime(path, (0, 0))
+    since = datetime.now(UTC) - timedelta(minutes=1)
+
+    assert await blobs.keep([kept, Digest("0" * 64)]) == {kept: 1}
+    await blobs.put(b"s")
+    (tmp_path / "f").write_bytes(b"f")
+    await blobs.put_file(tmp_path / "f")
+
+    held = {each.name: each for each in await blobs.ages.held()}
+    assert set(held) == {kept, stored, file, unused}
+    for digest in held:
+        assert await blobs.ages.take_away(digest, unused_since=since) is (digest == unused)
+    assert set(await blobs.sizes(held)) == {kept, stored, file}  # type: ignore[arg-type]
+
+
+async def test_in_an_object_store_nothing_is_held_to_be_collected() -> None:
+    blobs = Blobs("memory:///")
+    digest = await blobs.put(b"x")
+    assert await blobs.keep([digest]) == {digest: 1}
+    assert not blobs.ages.is_kept
+    assert await blobs.ages.held() == []
+    assert not await blobs.ages.take_away(digest, unused_since=datetime.now(UTC))

@@ -13,7 +13,7 @@ from services.core.subjects import EPOCH, Bucket
 from services.kit.bucket import KeyValue, supersedes
 from services.kit.bus import Bus
 from services.kit.setup import create_all
-from tests.parts import NatsServer, wait_until
+from tests.parts import NatsServer, wait_until, wait_until_async
 from tests.services.kit.samples import route
 
 Logged = list[structlog.typing.EventDict]
@@ -178,3 +178,18 @@ def test_never_does_each_of_two_entries_supersede_the_other_across_revisions(one
     assert not supersedes(one, one)
     if one.revision != other.revision:
         assert supersedes(one, other) is not supersedes(other, one)
+
+
+async def test_a_tombstone_expires_by_itself_and_leaves_nothing_known(bus: Bus) -> None:
+    routes = KeyValue(bus, Bucket.ROUTES, Route, tombstone_s=1.0)
+    await routes.put("m", route(1))
+    await routes.put("other", route(1))
+    await routes.put("m", Removed(revision=2))
+    assert await routes.get("m") == Removed(revision=2)
+
+    async def has_expired() -> bool:
+        return await routes.get("m") is None
+
+    await wait_until_async(has_expired, what="the tombstone expires")
+    assert await routes.list() == {"other": route(1)}
+    assert await routes.put("m", route(3))

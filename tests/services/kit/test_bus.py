@@ -116,33 +116,10 @@ async def test_connecting_waits_for_a_server_that_is_not_there_yet(nats_server: 
     await bus.close()
 
 
-async def test_lines_of_a_log_come_back_in_order_and_only_the_last_ones_asked_for(bus: Bus) -> None:
-    for n in range(50):
-        await bus.publish_logs(LOG, lines(f"{n} first", f"{n} second"))
-    await bus.publish_logs(f"{LOG}.other", lines("not this"))
-    await wait_until_stored(bus, 51)
-    got = await read_log(bus, LOG, since=None, limit=3)
-    assert [line.text for line in got] == ["48 second", "49 first", "49 second"]
-
-
-async def test_a_log_can_be_read_from_an_instant_on(bus: Bus) -> None:
-    await bus.publish_logs(LOG, lines("before"))
-    await wait_until_stored(bus, 1)
-    since = now()
-    await bus.publish_logs(LOG, lines("after"))
-    await wait_until_stored(bus, 2)
-    assert [line.text for line in await read_log(bus, LOG, since=since, limit=10)] == ["after"]
-
-
-async def test_a_log_nobody_wrote_is_empty(bus: Bus) -> None:
-    assert await read_log(bus, LOG, since=None, limit=10) == []
-    assert await read_log(bus, LOG, since=now(), limit=10) == []
-
-
 async def test_very_many_lines_are_sent_in_messages_the_server_takes(bus: Bus) -> None:
     await bus.publish_logs(LOG, lines(*("x" * 16_000 for _ in range(300))))
     await wait_until_stored(bus, 100)
-    assert len(await read_log(bus, LOG, since=None, limit=1000)) == 300
+    assert len(await read_log(bus, LOG, limit=1000)) == 300
 
 
 async def test_log_lines_never_wait_for_an_absent_bus_and_the_gap_is_told(bus: Bus, nats_server: NatsServer) -> None:
@@ -153,7 +130,7 @@ async def test_log_lines_never_wait_for_an_absent_bus_and_the_gap_is_told(bus: B
     await wait_until(lambda: bus.is_connected)
     await bus.publish_logs(LOG, lines("heard"))
     await wait_until_stored(bus, 1)
-    gap, heard = await read_log(bus, LOG, since=None, limit=10)
+    gap, heard = await read_log(bus, LOG, limit=10)
     assert gap.stream == "modelway"
     assert gap.text.startswith("2 lines are missing")
     assert heard.text == "heard"
@@ -196,7 +173,7 @@ async def test_an_unreadable_chunk_does_not_hide_the_other_lines(bus: Bus) -> No
     await bus.client.publish(LOG, b"{not lines")
     await bus.publish_logs(LOG, lines("heard"))
     await wait_until_stored(bus, 2)
-    assert [line.text for line in await read_log(bus, LOG, since=None, limit=10)] == ["heard"]
+    assert [line.text for line in await read_log(bus, LOG, limit=10)] == ["heard"]
 
 
 # nats-py leaves the sockets of refused attempts to the garbage collector, which then complains.

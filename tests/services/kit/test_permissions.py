@@ -4,11 +4,13 @@ from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 import structlog
 
 from services.core.ids import AggregateId, VersionId
 from services.core.records import (
+    Build,
     BuildPhase,
     BuildReport,
     Desired,
@@ -52,6 +54,7 @@ MODEL, VERSION = AggregateId("a" * 24), VersionId("b" * 24)
 TYPES: dict[Bucket, type[Record]] = {
     Bucket.DESIRED: Desired,
     Bucket.ROUTES: Route,
+    Bucket.BUILDS: Build,
     Bucket.PLACEMENTS: Placement,
     Bucket.HEALTH: Health,
     Bucket.ROUTERS: RouterReport,
@@ -59,7 +62,7 @@ TYPES: dict[Bucket, type[Record]] = {
 }
 READS = {
     "api": set(Bucket),
-    "builder": {Bucket.DESIRED},
+    "builder": {Bucket.BUILDS},
     "deployer": {Bucket.DESIRED, Bucket.HEALTH, Bucket.ROUTERS, Bucket.HEARTBEATS, Bucket.PLACEMENTS},
     "monitor": {Bucket.DESIRED, Bucket.PLACEMENTS, Bucket.HEARTBEATS, Bucket.HEALTH},
     "router": {Bucket.ROUTES, Bucket.PLACEMENTS, Bucket.HEALTH, Bucket.HEARTBEATS, Bucket.ROUTERS},
@@ -181,24 +184,76 @@ async def test_each_service_publishes_what_is_its_own_and_nothing_else(
 async def test_only_api_makes_and_nobody_deletes_or_purges(service: tuple[str, Bus], asking: Asking) -> None:
     name, _ = service
     for stream in [*Stream, *(f"KV_{bucket}" for bucket in Bucket)]:
-        assert await asking.may_publish(f"$JS.API.STREAM.UPDATE.{stream}") is (name == "api")
-    for verb in ("DELETE", "PURGE"):
-        assert not await asking.may_publish(f"$JS.API.STREAM.{verb}.KV_routes")
-    assert not await asking.may_publish("$JS.API.STREAM.NAMES")
-    assert not await asking.may_publish("$SYS.REQ.SERVER.PING")
+        for verb in ("CREATE", "UPDATE"):
+            assert await asking.may_publish(f"$JS.API.STREAM.{verb}.{stream}") is (name == "api"), (verb, stream)
+        for verb in ("DELETE", "PURGE", "MSG.DELETE", "SNAPSHOT", "RESTORE", "LEADER.STEPDOWN", "PEER.REMOVE"):
+            assert not await asking.may_publish(f"$JS.API.STREAM.{verb}.{stream}"), (verb, stream)
+    for subject in (
+        *("$JS.API.INFO", "$JS.API.STREAM.NAMES", "$JS.API.STREAM.LIST", "$JS.API.META.LEADER.STEPDOWN"),
+        *("$JS.API.ACCOUNT.PURGE.$G", "$SYS.REQ.SERVER.PING", "$SYS.REQ.SERVER.x.RELOAD"),
+    ):
+        assert not await asking.may_publish(subject), subject
+
+
+async def test_each_service_looks_into_its_own_streams_and_no_other(service: tuple[str, Bus], asking: Asking) -> None:
+    """What one cannot read, one cannot have delivered either."""
+    name, _ = service
+    buckets = {f"KV_{bucket}" for bucket in READS[name]}
+    read = buckets | ({"LOGS"} if name == "api" else set[str]())
+    looked_up = buckets | {f"KV_{bucket}" for bucket in WRITES[name]} | {"KV_heartbeats"}
+    for stream in [*map(str, Stream), *(f"KV_{bucket}" for bucket in Bucket)]:
+        assert await asking.may_publish(f"$JS.API.CONSUMER.CREATE.{stream}") is (stream in read), stream
+        assert await asking.may_publish(f"$JS.API.CONSUMER.DELETE.{stream}.x") is (stream in read), stream
+        assert not await asking.may_publish(f"$JS.API.CONSUMER.CREATE.{stream}.x.>"), stream
+        assert not await asking.may_publish(f"$JS.API.CONSUMER.DURABLE.CREATE.{stream}.x"), stream
+        assert not await asking.may_publish(f"$JS.API.DIRECT.GET.{stream}"), stream
+        assert not await asking.may_publish(f"$JS.API.CONSUMER.LIST.{stream}"), stream
+        may_get = stream in looked_up or (name, stream) == ("api", "COMMANDS")
+        assert await asking.may_publish(f"$JS.API.STREAM.MSG.GET.{stream}") is may_get, stream
+
+
+async def test_no_service_answers_in_anothers_name(service: tuple[str, Bus], asking: Asking) -> None:
+    name, _ = service
+    for other in set(SERVICES) - {name}:
+        assert not await asking.may_publish(f"_INBOX_{other}.answer")
+    for subject in ("event.x", "command.x", "fact.x", "log.x", "buried.x", "anything", "$KV.x.y", "$JS.API.x"):
+        is_own = name == "api" and subject in ("event.x", "command.x")
+        assert await asking.may_publish(subject) is is_own, subject
 
 
 async def test_each_consumer_belongs_to_one_service(service: tuple[str, Bus], asking: Asking) -> None:
     name, _ = service
     owners = {Consumer.BUILDERS: "builder", Consumer.RECORDER: "api"}
     for consumer, (stream, _) in CONSUMERS.items():
-        subject = f"$JS.API.CONSUMER.INFO.{stream}.{consumer}"
-        assert await asking.may_publish(subject) is (owners[consumer] == name)
+        place = f"{stream}.{consumer}"
+        for subject in (
+            *(f"$JS.API.CONSUMER.{verb}.{place}" for verb in ("INFO", "MSG.NEXT")),
+            f"$JS.ACK.{place}.1.1.1.1.1",
+        ):
+            assert await asking.may_publish(subject) is (owners[consumer] == name), subject
+        for verb in ("DELETE", "PAUSE", "LEADER.STEPDOWN", "RESET"):
+            assert not await asking.may_publish(f"$JS.API.CONSUMER.{verb}.{place}"), verb
 
 
 async def test_no_service_hears_anothers_answers_or_everything(asking: Asking) -> None:
     for subject in (">", "_INBOX.>", "_INBOX_other.>", "$KV.>", "event.>"):
         assert not await asking.may_subscribe(subject)
+
+
+async def test_nobody_writes_where_they_may_not_by_having_it_delivered_there(guarded: NatsServer) -> None:
+    """Who reads a bucket makes a consumer of it, and says where to; the server does not ask whether they may."""
+    async with connected(guarded, "api") as api, connected(guarded, "monitor") as monitor:
+        await create_all(api)
+        assert await api.bucket(Bucket.DESIRED, Desired).put("local.x", Removed(revision=1))
+        for place in ("$KV.routes.m", event("model", MODEL, "made"), build_command(VERSION)):
+            config = {"deliver_subject": place, "ack_policy": "none", "deliver_policy": "all", "mem_storage": True}
+            asked = msgspec.json.encode({"stream_name": "KV_desired", "config": config})
+            await monitor.client.request("$JS.API.CONSUMER.CREATE.KV_desired", asked, timeout=5)
+        await monitor.bucket(Bucket.HEALTH, Health).put("i", health(1))  # what came before has been dealt with
+        assert await api.bucket(Bucket.ROUTES, Route).list() == {}
+        for stream in (Stream.EVENTS, Stream.COMMANDS):
+            answer = await api.client.request(f"$JS.API.STREAM.INFO.{stream}", timeout=5)
+            assert msgspec.json.decode(answer.data)["state"]["messages"] == 0
 
 
 async def test_a_denial_is_an_error_in_the_log_that_names_the_subject(guarded: NatsServer, logged: Logged) -> None:
@@ -233,7 +288,7 @@ async def test_the_builder_takes_an_order_reports_and_logs_and_api_hears_it(guar
         async with at_work(work, recorder):
             await api.publish(build_command(VERSION), REPORT)
             await wait_until(lambda: bool(facts))
-        lines = await read_log(api, log(LogKind.BUILD, MODEL, VERSION), since=None, limit=10)
+        lines = await read_log(api, log(LogKind.BUILD, MODEL, VERSION), limit=10)
         assert [line.text for line in lines] == ["built"]
         assert orders == facts == [REPORT]
         assert not await api.has_message(Stream.COMMANDS, build_command(VERSION))

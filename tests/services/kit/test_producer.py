@@ -5,6 +5,7 @@ import pytest
 from services.core.errors import Unavailable
 from services.core.records import Health, Removed
 from services.core.subjects import Bucket
+from services.kit import producer as producer_module
 from services.kit.bucket import KeyValue
 from services.kit.bus import Bus
 from services.kit.producer import Counter, Producer
@@ -87,3 +88,26 @@ async def test_a_sweep_leaves_newer_entries_of_others_alone(bucket: KeyValue[Hea
     await bucket.put("i", health(mine.revision + 1))
     assert await producer.sweep() == 0
     assert await bucket.get("i") == health(mine.revision + 1)
+
+
+async def test_a_tombstone_that_was_told_long_ago_is_not_put_again_once_it_expired(
+    bucket: KeyValue[Health], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    producer = Producer(bucket)
+    await producer.publish("i", health)
+    await producer.remove("i")
+    assert "i" in producer.published
+    monkeypatch.setattr(producer_module, "_REMEMBER_S", 0.0)
+    await producer.sweep()
+    assert "i" not in producer.published
+
+
+async def test_a_key_that_lives_again_after_its_removal_is_remembered(
+    bucket: KeyValue[Health], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    producer = Producer(bucket)
+    await producer.remove("i")
+    await producer.publish("i", health)
+    monkeypatch.setattr(producer_module, "_REMEMBER_S", 0.0)
+    await producer.sweep()
+    assert "i" in producer.published

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 
 import httpx
 import pytest
@@ -168,6 +169,20 @@ async def test_a_call_that_finds_no_free_worker_in_time_is_503(
     assert response.headers["Retry-After"] == "1"
     assert errors(response)
     assert (await running).status_code == 200
+
+
+async def test_a_call_that_waited_is_told_the_same_deadline_and_not_a_new_one(
+    data_plane: HAProxy, stand_in: StandIn, client: httpx.AsyncClient
+) -> None:
+    table = open_table(stand_in.servers[0], timeout_s=3.0)
+    await data_plane.converge(table)
+    running = asyncio.create_task(client.post(LATEST, json={}, headers=DELAY))
+    await wait_until_async(lambda: is_busy(data_plane, table))
+    began = time.time()
+    waited = await client.post(LATEST, json={})
+    assert time.time() - began > 0.3
+    assert int(waited.json()["headers"]["x-modelway-deadline-ms"]) == pytest.approx((began + 3.0) * 1000, abs=200)
+    await running
 
 
 async def is_busy(data_plane: HAProxy, table: RoutingTable, waiting: int = 0) -> bool:

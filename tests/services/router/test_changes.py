@@ -9,6 +9,7 @@ import httpx
 import pytest
 from msgspec.structs import replace
 
+from services.core.errors import Unavailable
 from services.core.ids import VersionId
 from services.core.routing import STOPPED, RoutingTable, Server
 from services.router.haproxy.dataplane import HAProxy, State
@@ -50,7 +51,10 @@ async def settle(data_plane: HAProxy, table: RoutingTable, *, deadline_s: float 
     states: list[State] = []
 
     async def is_there() -> bool:
-        states.append(await data_plane.converge(table))
+        try:
+            states.append(await data_plane.converge(table))
+        except Unavailable:  # it is being started
+            return False
         return data_plane.is_current
 
     await wait_until_async(is_there, deadline_s, what="HAProxy runs the newest configuration")
@@ -70,7 +74,7 @@ async def test_reloads_under_load_fail_no_call(
     print(outcome)
     assert outcome.failures == {}
     assert set(outcome.statuses) == {"200"}
-    assert outcome.statuses["200"] > 100
+    assert outcome.statuses["200"] > 20
 
 
 async def test_a_worker_whose_calls_an_old_haproxy_worker_holds_is_waited_for(

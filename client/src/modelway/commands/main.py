@@ -27,6 +27,7 @@ for command in (
     models.versions,
     models.start,
     models.stop,
+    models.cancel,
     models.logs,
 ):
     main.add_command(command)

@@ -114,6 +114,17 @@ def stop(output: Output, name: str, number: int | None, timeout_s: float, waits:
 
 @click.command()
 @click.argument("name")
+@_version_option
+@answering
+def cancel(output: Output, name: str, number: int | None) -> None:
+    """Cancel the build of a version of NAME, by default the newest version."""
+    with Client.from_configuration() as client:
+        version = client.cancel(name, number)
+    output.answer(_version_value(version), f"Version {version.number} of {name}: {version.status}, {version.reason}")
+
+
+@click.command()
+@click.argument("name")
 @click.option(
     "--kind",
     type=click.Choice([kind.value for kind in LogKind]),
@@ -162,6 +173,8 @@ def _version_value(version: Version) -> dict[str, Json]:
         "reason": version.reason,
         "instances_wanted": version.instances_wanted,
         "instances_ready": version.instances_ready,
+        "instances_lost": version.instances_lost,
+        "last_exit": version.last_exit,
         "file": version.file,
         "function": version.function,
         "description": version.description,
@@ -176,6 +189,8 @@ def _show_text(value: dict[str, Json]) -> str:
         rows.append(["version", f"{active['version']} ({active['file']}, {active['function']})"])
         rows.append(["status", _status_text(active)])
         rows.append(["reason", active["reason"]])
+        if active["instances_lost"]:
+            rows.append(["lost", f"{active['instances_lost']} instances, the last: {active['last_exit']}"])
     if newest and newest != active:
         rows.append(["newest version", f"{newest['version']}: {_status_text(newest)} {newest['reason']}"])
     if value["memory_bytes"]:

@@ -9,6 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 
 LOAD_FAILED = 3  # of the instance, and of the worker that found out
+REASON_CHARACTERS = 500
+DETAIL_CHARACTERS = 4000  # the end of it; all of it is on stderr. Whoever reads the file reads no more than 64 KiB
 OVERDUE = 70  # of a worker whose call passed its deadline
 
 
@@ -18,12 +20,18 @@ def write_exit(path: Path, *, reason: str, detail: str, kind: str = "load_failed
     Several workers may do this at once; one of them wins.
     """
     aside = path.with_name(f"{path.name}.{os.getpid()}")
-    text = json.dumps({"reason": reason, "detail": detail, "kind": kind})
+    words = {"reason": _sayable(reason[:REASON_CHARACTERS]), "detail": _sayable(detail[-DETAIL_CHARACTERS:])}
+    text = json.dumps({**words, "kind": kind})
     with aside.open("w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
     aside.replace(path)
+
+
+def _sayable(text: str) -> str:
+    """`text` with what is no character in any encoding written out."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def end_now(status: int) -> None:

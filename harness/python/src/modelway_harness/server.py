@@ -7,12 +7,10 @@ instance; one that was ready is replaced, whatever status it ended with, and the
 
 from __future__ import annotations
 
-import io
 import math
 import mmap
 import os
 import signal
-import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -25,6 +23,7 @@ from gunicorn.errors import HaltServer
 from .config import Instance
 from .exits import LOAD_FAILED, write_exit
 from .log import log
+from .streams import make_streams_forgiving
 from .worker import ModelWorker
 
 THREADS = 8  # one waits for the running call; the others answer /health and refuse second calls meanwhile
@@ -35,9 +34,7 @@ EARLY_ENDS = 5  # workers in a row that end before they are ready, when earlier 
 
 def serve(instance: Instance) -> int:
     """Run the instance until it is stopped; the exit status of the process."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # prints reach the log at once, and never fail for a character
-            stream.reconfigure(line_buffering=True, errors="backslashreplace")
+    make_streams_forgiving()
     instance.exit_file.unlink(missing_ok=True)
     try:
         Supervisor(Application(instance)).run()

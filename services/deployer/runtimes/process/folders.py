@@ -43,6 +43,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     addresses: tuple[str, ...]
     started_at: datetime
     process: Process | None = None  # None: about to be started
+    mark: int | None = None  # the group that all its processes bear, where instances have users of their own
     is_stopping: bool = False  # it was asked to end: whatever end follows was wanted
     has_ended: bool = False
     exit_reason: str = ""
@@ -59,7 +60,7 @@ class Folders:
 
     def __init__(self, instances_dir: Path, sockets_dir: Path) -> None:
         self.instances_dir = instances_dir
-        self._sockets_dir = sockets_dir
+        self.sockets_dir = sockets_dir
 
     def of(self, instance_id: InstanceId) -> Path:
         return self.instances_dir / instance_id
@@ -69,24 +70,24 @@ class Folders:
 
     def sockets(self, instance_id: InstanceId, workers: int) -> tuple[str, ...]:
         """Where its workers listen. Raises `WorkloadRejected` when the system could not take so long a path."""
-        paths = tuple(str(self._sockets_dir / instance_id / f"w{worker}.sock") for worker in range(workers))
+        paths = tuple(str(self.sockets_dir / instance_id / f"w{worker}.sock") for worker in range(workers))
         if any(len(path.encode()) > _SOCKET_PATH_BYTES for path in paths):
-            raise WorkloadRejected(f"the folder for sockets has too long a path: {self._sockets_dir}")
+            raise WorkloadRejected(f"the folder for sockets has too long a path: {self.sockets_dir}")
         return paths
 
     def create(self, instance_id: InstanceId, uid: int | None) -> None:
         """Make its folders; `uid` is to own what is the instance's. What is there already stays."""
-        for passed in (self.instances_dir, self._sockets_dir, self.of(instance_id)):
+        for passed in (self.instances_dir, self.sockets_dir, self.of(instance_id)):
             make_passable(passed)
         home = self.home(instance_id)
-        for own in (home, home / "tmp", self._sockets_dir / instance_id):
+        for own in (home, home / "tmp", self.sockets_dir / instance_id):
             own.mkdir(exist_ok=True, mode=0o700)
             if uid is not None:
                 os.chown(own, uid, uid, follow_symlinks=False)
 
     def delete(self, instance_id: InstanceId) -> None:
         """Take all of it away; what cannot be removed is told in the log and left."""
-        for folder in (self._sockets_dir / instance_id, self.of(instance_id)):
+        for folder in (self.sockets_dir / instance_id, self.of(instance_id)):
             try:
                 shutil.rmtree(folder)
             except FileNotFoundError:

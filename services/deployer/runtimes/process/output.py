@@ -22,8 +22,8 @@ from services.deployer.runtimes.process.spawn import OUTPUT_FILES
 from services.kit.clock import now
 
 KEEP_BYTES = 64 << 20
-READ_BYTES = 32 << 10  # of each stream at once
-MAX_LINES = 1000  # of each stream at once
+READ_BYTES = 16 << 10  # of each stream at once
+MAX_LINES = 250  # of each stream at once
 LINE_BYTES = 16 << 10
 _BLOCK_BYTES = 4096
 _PUNCH_HOLE_KEEP_SIZE = 0x02 | 0x01

@@ -1,8 +1,14 @@
-"""This file is which user id an instance runs as: one a model, so that models cannot read or end each other."""
+"""This file is which user id an instance runs as: one a model, so that models cannot read or end each other.
+
+Each instance also bears a mark: a supplementary group of its own, which none of its processes can put off. By it they
+are found again, whatever session, parent, name and environment they give themselves.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import secrets
+from collections.abc import Container
 from contextlib import suppress
 from pathlib import Path
 
@@ -35,6 +41,15 @@ class Owners:
             make_passable(self._file.parent)
             write_whole(self._file, msgspec.json.encode(given), 0o600)
         return given[model_id]
+
+    def mark(self, taken: Container[int | None]) -> int | None:
+        """A group that no living instance bears, beyond those that models have as users. None: there is none free."""
+        first, count = self._uids.stop, len(self._uids)
+        if not count:
+            return None
+        start = secrets.randbelow(count)  # not soon again the one that was free just now
+        in_turn = (first + (start + place) % count for place in range(count))
+        return next((mark for mark in in_turn if mark not in taken), None)
 
     def _choose(self, model_id: AggregateId, taken: frozenset[int]) -> int:
         place = int.from_bytes(hashlib.sha256(model_id.encode()).digest()[:8], "big") % len(self._uids)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 import signal
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -85,10 +85,13 @@ def table() -> dict[int, Stat]:
     return {pid: stat for pid, stat in stats.items() if stat is not None and stat.state not in _ENDED}
 
 
-def members(leader: Process, processes: Mapping[int, Stat], *, home: Path | None = None) -> list[Process]:
+def members(
+    leader: Process, processes: Mapping[int, Stat], *, home: Path | None = None, marked: Collection[int] = ()
+) -> list[Process]:
     """The processes of the session that `leader` began, and all they started, as far as their parents still live.
 
     With `home` also those whose environment has it as HOME, which finds what left the session and lost its parent.
+    `marked` are processes that bear the instance's mark: they are its own, wherever they went and whatever they forgot.
     """
     if leader.boot_id != boot_id():
         return []
@@ -96,6 +99,7 @@ def members(leader: Process, processes: Mapping[int, Stat], *, home: Path | None
     # While a session has members its number is not given to a new process: a stranger there means that none are left.
     is_reused = present is not None and present.start_ticks != leader.start_ticks
     found = set() if is_reused else {pid for pid, stat in processes.items() if stat.session == leader.pid}
+    found.update(pid for pid in marked if pid in processes)
     if home is not None:
         found |= {pid for pid in processes if pid not in found and _has_home(pid, home)}
     grown = -1
@@ -103,6 +107,23 @@ def members(leader: Process, processes: Mapping[int, Stat], *, home: Path | None
         grown = len(found)
         found |= {pid for pid, stat in processes.items() if stat.parent in found}
     return [Process(leader.boot_id, pid, processes[pid].start_ticks) for pid in sorted(found)]
+
+
+def with_groups(groups: Collection[int], processes: Iterable[int]) -> dict[int, set[int]]:
+    """Which of `processes` have which of `groups` among their supplementary ones. Nobody but root can put one off."""
+    found: dict[int, set[int]] = {group: set() for group in groups}
+    for pid in processes if found else ():
+        for group in _groups(pid) & found.keys():
+            found[group].add(pid)
+    return found
+
+
+def _groups(pid: int) -> set[int]:
+    with suppress(OSError, ValueError):
+        for line in (_PROC / str(pid) / "status").read_text().splitlines():
+            if line.startswith("Groups:"):
+                return {int(word) for word in line.split()[1:]}
+    return set()
 
 
 def _has_home(pid: int, home: Path) -> bool:

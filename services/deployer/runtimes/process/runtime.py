@@ -16,15 +16,18 @@ from pathlib import Path
 import structlog
 from msgspec.structs import replace
 
-from services.core.errors import Unavailable
+from services.core.errors import Unavailable, WorkloadRejected
 from services.core.ids import InstanceId
 from services.core.ports import Observed, Workload
+from services.core.records import Desired
 from services.deployer.runtimes.process import procfs
 from services.deployer.runtimes.process.folders import Folders, Record, write_whole
 from services.deployer.runtimes.process.owners import Owners
 from services.deployer.runtimes.process.spawn import Place, instance_settings, renounce_privileges, spawn
 from services.deployer.runtimes.process.version_files import VersionFiles
 from services.kit.clock import now
+from services.kit.config import ConfigError, Secret
+from services.kit.vault import Vault
 
 log = structlog.get_logger()
 
@@ -37,10 +40,13 @@ _HARNESS = re.compile(r" --instance ([A-Za-z0-9_-]+)(?: |$)")
 class ProcessRuntime:
     """See `core.ports.Runtime`. One at a time works on a set of folders; the next one takes over what it finds."""
 
-    def __init__(self, folders: Folders, versions: VersionFiles, owners: Owners) -> None:
+    def __init__(
+        self, folders: Folders, versions: VersionFiles, owners: Owners, variables: Vault | None = None
+    ) -> None:
         self._folders = folders
         self._versions = versions
         self._owners = owners
+        self._variables = variables
         self._records: dict[InstanceId, Record] = {}
         self._children: dict[InstanceId, subprocess.Popen[bytes]] = {}
         self._memory: dict[InstanceId, int] = {}
@@ -110,7 +116,7 @@ class ProcessRuntime:
         config = re.compile(re.escape(f" --config {self._folders.instances_dir}/") + r"([A-Za-z0-9_-]+)/")
         strays = await asyncio.to_thread(lambda: procfs.find_leaders(config, procfs.table()))
         for leader in strays:
-            await _kill(leader, None)
+            await _kill(leader, None, None)
         return len(living) + len(strays)
 
     def close(self) -> None:
@@ -120,6 +126,7 @@ class ProcessRuntime:
     async def _start(self, workload: Workload) -> None:
         desired, instance_id = workload.desired, workload.instance_id
         sockets = self._folders.sockets(instance_id, desired.workers)
+        variables = self._open(desired)
         bundle = await self._versions.bundle(desired)
         python = self._versions.python(bundle)
         try:
@@ -131,6 +138,8 @@ class ProcessRuntime:
                 python=python,
                 sockets=sockets,
                 uid=uid,
+                mark=self._owners.mark([record.mark for record in self._records.values()]),
+                variables=variables,
             )
             self._prepare(workload, place)
             child = await asyncio.get_running_loop().run_in_executor(self._starter, spawn, workload, place)
@@ -143,6 +152,18 @@ class ProcessRuntime:
         self._children[instance_id] = child
         self._save(replace(self._records[instance_id], process=procfs.identify(child.pid)))
 
+    def _open(self, desired: Desired) -> dict[str, Secret]:
+        """The model's environment variables, which only a deployer can read. Raises `WorkloadRejected`."""
+        if not desired.environment_variables:
+            return {}
+        try:
+            vault = self._variables
+            if vault is None:
+                raise ConfigError("VARIABLE_KEYS is not set")
+            return {name: Secret(vault.open(sealed)) for name, sealed in desired.environment_variables}
+        except ConfigError as error:
+            raise WorkloadRejected(f"the model's environment variables cannot be opened: {error}") from error
+
     def _prepare(self, workload: Workload, place: Place) -> None:
         desired = workload.desired
         self._folders.create(workload.instance_id, place.uid)
@@ -153,6 +174,7 @@ class ProcessRuntime:
             generation=desired.generation,
             addresses=place.sockets,
             started_at=now(),
+            mark=place.mark,
         )
         # Before the process: whoever finds this record knows what to look for, so that none is started twice.
         self._folders.save(record)
@@ -200,9 +222,8 @@ class ProcessRuntime:
         status = None if child is None else child.poll()
         return self._folders.last_words(instance_id) or ("" if status is None else _told(status))
 
-    def _living(self) -> dict[InstanceId, procfs.Process]:
-        living = (each for each in self._records.values() if not each.has_ended)
-        return {each.instance_id: each.process for each in living if each.process is not None}
+    def _living(self) -> list[Record]:
+        return [each for each in self._records.values() if not each.has_ended]
 
     async def _end(self, record: Record, grace_s: float) -> None:
         if record.process is None or record.process.boot_id != procfs.boot_id():
@@ -210,7 +231,7 @@ class ProcessRuntime:
         if grace_s > 0:
             procfs.send(record.process, signal.SIGTERM)  # to the one that knows how to end the others
             await _ended(record.process, grace_s)
-        await _kill(record.process, self._folders.home(record.instance_id))
+        await _kill(record.process, self._folders.home(record.instance_id), record.mark)
         self._is_alive(record)  # reaps it
 
 
@@ -234,10 +255,10 @@ async def _ended(process: procfs.Process, timeout_s: float) -> None:
         os.close(descriptor)
 
 
-async def _kill(leader: procfs.Process, home: Path | None) -> None:
+async def _kill(leader: procfs.Process, home: Path | None, mark: int | None) -> None:
     """End it and what it started, again and again until nothing is found: it may start more meanwhile."""
     deadline = time.monotonic() + _KILL_S
-    while left := await asyncio.to_thread(lambda: procfs.members(leader, procfs.table(), home=home)):
+    while left := await asyncio.to_thread(_left, leader, home, mark):
         for each in left:
             procfs.send(each, signal.SIGKILL)
         if time.monotonic() > deadline:
@@ -246,10 +267,21 @@ async def _kill(leader: procfs.Process, home: Path | None) -> None:
         await asyncio.sleep(_LOOK_EVERY_S)
 
 
-def _measure(living: dict[InstanceId, procfs.Process]) -> dict[InstanceId, int]:
+def _left(leader: procfs.Process, home: Path | None, mark: int | None) -> list[procfs.Process]:
+    processes = procfs.table()
+    marks = procfs.with_groups([] if mark is None else [mark], processes)
+    return procfs.members(leader, processes, home=home, marked=marks.get(mark or 0, ()))
+
+
+def _measure(living: Sequence[Record]) -> dict[InstanceId, int]:
     processes = procfs.table() if living else {}
+    marks = procfs.with_groups([record.mark for record in living if record.mark is not None], processes)
     return {
-        instance_id: procfs.memory_bytes(procfs.members(leader, processes)) for instance_id, leader in living.items()
+        record.instance_id: procfs.memory_bytes(
+            procfs.members(record.process, processes, marked=marks.get(record.mark or 0, ()))
+        )
+        for record in living
+        if record.process is not None
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import resource
 import subprocess
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -12,10 +13,13 @@ import msgspec
 
 from services.core.errors import Unavailable, WorkloadRejected
 from services.core.ports import Workload
+from services.kit.config import Secret
 
 _PR_SET_NO_NEW_PRIVS = 38
 _FIRST_TO_GO = "500"  # when the machine runs out of memory the kernel takes models before the platform
 _MAX_BODY_BYTES = 64 << 20
+_OPEN_FILES = 8192  # of one process
+_TASKS = 4096  # processes and threads of all instances of a model, where it has a user of its own
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,6 +31,8 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     python: Path
     sockets: tuple[str, ...]
     uid: int | None  # None: as the deployer's own user
+    mark: int | None = None  # a group of its own
+    variables: dict[str, Secret] = {}  # the model's own
 
 
 def renounce_privileges() -> None:
@@ -65,7 +71,7 @@ def instance_environment(workload: Workload, place: Place) -> dict[str, str]:
         "LANG": "C.UTF-8",
         "PYTHONUNBUFFERED": "1",
         "OMP_NUM_THREADS": str(max(1, cores // workload.desired.workers)),
-        **dict(workload.desired.environment_variables),
+        **{name: value.reveal() for name, value in place.variables.items()},
         "HOME": str(place.home),
         "TMPDIR": str(place.home / "tmp"),
         "DOMINO_WORKING_DIR": str(place.project),
@@ -93,7 +99,7 @@ def spawn(workload: Workload, place: Place) -> subprocess.Popen[bytes]:
                 umask=0o077,
                 user=place.uid,
                 group=place.uid,
-                extra_groups=None if place.uid is None else [],
+                extra_groups=None if place.uid is None else [] if place.mark is None else [place.mark],
             )
     except (PermissionError, FileNotFoundError, NotADirectoryError) as error:
         raise WorkloadRejected(f"the instance's user cannot run {place.python}: {error.strerror}") from error
@@ -101,9 +107,20 @@ def spawn(workload: Workload, place: Place) -> subprocess.Popen[bytes]:
         raise WorkloadRejected("an environment variable of the model cannot be given to a process") from error
     except (OSError, subprocess.SubprocessError) as error:
         raise Unavailable(f"no process can be started now: {error}") from error
+    _limit(process.pid, place.uid)
     with suppress(OSError):
         Path(f"/proc/{process.pid}/oom_score_adj").write_text(_FIRST_TO_GO)
     return process
+
+
+def _limit(pid: int, uid: int | None) -> None:
+    """Handed down to all that the instance starts; Python is not up yet, so nothing of it has been used."""
+    limits = {resource.RLIMIT_CORE: 0, resource.RLIMIT_NOFILE: _OPEN_FILES}
+    if uid is not None:
+        limits[resource.RLIMIT_NPROC] = _TASKS
+    for kind, most in limits.items():
+        with suppress(OSError, ValueError):  # it has ended already, or may have less than this
+            resource.prlimit(pid, kind, (most, most))
 
 
 OUTPUT_FILES = {"stdout": "stdout.log", "stderr": "stderr.log"}

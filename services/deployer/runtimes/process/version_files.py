@@ -11,6 +11,7 @@ import shutil
 import stat
 import tarfile
 import tempfile
+from datetime import datetime
 from pathlib import Path
 
 from services.core.errors import Invalid, NotFound, Unavailable, WorkloadRejected
@@ -18,6 +19,7 @@ from services.core.paths import path_fault
 from services.core.records import Bundle, Desired
 from services.deployer.runtimes.process.folders import make_passable
 from services.deployer.runtimes.process.procfs import boot_id
+from services.kit.aging import mark_used, take_away
 from services.kit.blobs import Blobs
 
 _ARTIFACT_CHARACTERS = 8
@@ -29,6 +31,7 @@ class VersionFiles:
 
     def __init__(self, versions_dir: Path, environments_dir: Path, blobs: Blobs) -> None:
         self._versions_dir = versions_dir
+        self._asides: set[str] = set()  # being unpacked now
         self._environments_dir = environments_dir
         self._blobs = blobs
         self._locks: dict[Path, asyncio.Lock] = {}
@@ -58,9 +61,22 @@ class VersionFiles:
         if not project.is_relative_to(folder / "mnt") or ".." in project.parts:
             raise WorkloadRejected("the project's name cannot be the name of a folder")
         async with self._locks.setdefault(folder, asyncio.Lock()):
-            if not await asyncio.to_thread(_is_whole, folder):
+            if not (await asyncio.to_thread(_is_whole, folder) and mark_used(folder)):
                 await self._unpack(folder, project.relative_to(folder), bundle, gid)
         return project
+
+    @property
+    def folder(self) -> Path:
+        """Where all of them are."""
+        return self._versions_dir
+
+    async def take_away(self, name: str, *, unused_since: datetime) -> bool:
+        """Remove what has this name in `folder`, unless it was used since; true when it is gone. Raises OSError."""
+        folder = self._versions_dir / name
+        if name in self._asides:
+            return False
+        async with self._locks.setdefault(folder, asyncio.Lock()):
+            return await asyncio.to_thread(take_away, folder, unused_since=unused_since)
 
     async def _unpack(self, folder: Path, project: Path, bundle: Bundle, gid: int | None) -> None:
         make_passable(self._versions_dir)
@@ -69,6 +85,7 @@ class VersionFiles:
             for left in self._versions_dir.glob(".*"):
                 await asyncio.to_thread(_discard, left)
         aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=self._versions_dir))
+        self._asides.add(aside.name)
         try:
             await self._blobs.fetch(bundle.files, aside / "files.tar")
             await asyncio.to_thread(_extract, aside, project, gid)
@@ -81,6 +98,7 @@ class VersionFiles:
             raise Unavailable(f"the version's files cannot be written: {error.strerror}") from error
         finally:
             await asyncio.to_thread(_discard, aside)
+            self._asides.discard(aside.name)
 
 
 def _is_whole(folder: Path) -> bool:

@@ -6,7 +6,6 @@ Only what is observed of running instances is said by the test, in a `SaidToBe`.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,6 @@ from services.api.bootstrap import bootstrap
 from services.api.http.app import Deps, create_app
 from services.api.ledger import MongoLedger
 from services.api.ports import ServiceSeen
-from services.api.secrets import TokenVault
 from services.api.store.store import MongoStore
 from services.core.ids import VersionId
 from services.core.lifecycle import Seen, Version
@@ -29,6 +27,8 @@ from services.core.records import LogLine
 from services.core.snapshot import SnapshotLimits
 from services.kit.blobs import Blobs
 from services.kit.config import Secret
+from services.kit.read_log import PlacedLine
+from services.kit.vault import Vault
 from tests.services.api.http.client import Client
 
 ADMINISTRATOR = "ada"
@@ -60,9 +60,20 @@ class SaidToBe:
     def is_bus_connected(self) -> bool:
         return self.is_connected
 
-    async def read_log(self, subject: str, *, since: datetime | None, limit: int) -> list[LogLine]:
-        lines = self.logs.get(subject, [])
-        return [line for line in lines if since is None or line.at >= since][-limit:]
+    async def read_log(self, subject: str, *, limit: int, after_ns: int) -> list[PlacedLine]:
+        return self._behind(subject, after_ns)[:limit]
+
+    async def read_end(self, subject: str, *, limit: int, after_ns: int) -> list[PlacedLine]:
+        return self._behind(subject, after_ns)[-limit:]
+
+    def _behind(self, subject: str, after_ns: int) -> list[PlacedLine]:
+        """The places are the lines' own times, a nanosecond apart where they are the same."""
+        placed: list[PlacedLine] = []
+        last = 0
+        for line in sorted(self.logs.get(subject, []), key=lambda line: line.at):
+            last = max(last + 1, round(line.at.timestamp() * 1e6) * 1000)
+            placed.append(PlacedLine(at=line.at, text=line.text, stream=line.stream, place_ns=last))
+        return [line for line in placed if line.place_ns > after_ns]
 
 
 @pytest.fixture
@@ -78,7 +89,8 @@ def deps(store: MongoStore, ledger: MongoLedger, observed: SaidToBe, tmp_path: P
         ledger=ledger,
         observed=observed,
         blobs=Blobs(f"file://{tmp_path}/blobs"),
-        vault=TokenVault.from_text(Secret(Fernet.generate_key().decode())),
+        vault=_vault(),
+        variables=_vault(),
         public_url=PUBLIC_URL,
         version="0.1.0",
         limits=LIMITS,
@@ -94,6 +106,10 @@ async def api(deps: Deps, store: MongoStore, ledger: MongoLedger) -> AsyncIterat
     async with ClientSession(server.make_url("/"), json_serialize=_encode) as session:
         yield Client(session, API_KEY)
     await server.close()
+
+
+def _vault() -> Vault:
+    return Vault.from_text(Secret(Fernet.generate_key().decode()), "KEYS")
 
 
 def _encode(value: Any) -> str:

@@ -188,9 +188,10 @@ async def test_no_body_however_strange_is_an_internal_error(api: Client, deps: D
         path = re.sub(r"\{(\w+)\}", lambda found: known[found[1]], route.path)
         for raw in HOSTILE:
             answer = await api(route.method, path, data=raw)
-            published = route.path.endswith("/versions") and answer.status == 201  # all of its fields may be left out
-            assert published or answer.status in (400, 404, 413, 422), (route, raw[:40], answer.status, answer.raw)
-            assert published or answer.fault
+            done = route.path.endswith("/versions") and answer.status == 201  # all of its fields may be left out
+            done = done or (route.path.endswith("/cancelBuild") and answer.status == 202)  # it has no body to read
+            assert done or answer.status in (400, 404, 413, 422), (route, raw[:40], answer.status, answer.raw)
+            assert done or answer.fault
 
 
 @pytest.mark.parametrize("kind", ["declared", "streamed"])

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import msgspec
 import pytest
 
+from services.api.http.app import Deps
 from services.api.store.store import MongoStore
 from services.core.aggregates import MODEL
 from services.core.ids import AggregateId, VersionId
@@ -50,6 +52,8 @@ async def test_a_new_model_is_answered_whole_with_its_first_version(api: Client)
         "isPending": True,
         "reason": "",
         "instances": {"wanted": 2, "ready": 0},
+        "lostInstances": 0,
+        "lastExit": "",
     }
     whoami = await api.ok("GET", f"{V1}/whoami")
     assert model["collaborators"] == [{"collaborator": whoami["id"], "role": "Owner"}]
@@ -75,13 +79,25 @@ async def test_the_settings_of_a_new_model_are_kept(api: Client, store: MongoSto
         memoryBytes=1 << 30,
         requestTimeoutSeconds=5,
         startDeadlineSeconds=30,
-        environmentVariables=[{"key": "REGION", "value": "eu"}],
         healthCheck={"periodSeconds": 2, "failureThreshold": 4},
     )
     settings = (await store.load(MODEL, model["id"])).settings
     assert (settings.instances, settings.memory_bytes, settings.request_timeout_s) == (3, 1 << 30, 5.0)
-    assert (settings.start_deadline_s, settings.environment_variables) == (30.0, (("REGION", "eu"),))
+    assert settings.start_deadline_s == 30.0
     assert (settings.health_check.period_s, settings.health_check.failure_threshold) == (2.0, 4)
+
+
+async def test_the_value_of_a_variable_is_sealed_before_anything_is_stored_or_published(
+    api: Client, deps: Deps, store: MongoStore
+) -> None:
+    model = await api.model(environmentVariables=[{"key": "PASSWORD", "value": "hunter2"}])
+    ((name, sealed),) = (await store.load(MODEL, model["id"])).settings.environment_variables
+    assert (name, deps.variables.open(sealed)) == ("PASSWORD", "hunter2")
+    kept = [*await store.history(aggregate_id=model["id"], limit=100), *await store.unpublished(limit=100)]
+    assert len(kept) > 4
+    for each in kept:
+        assert b"hunter2" not in msgspec.json.encode(each)
+        assert b"hunter2" not in getattr(each, "body", b"")
 
 
 @pytest.mark.parametrize(
@@ -235,6 +251,7 @@ async def test_the_list_is_filtered_ordered_and_cut_as_asked(api: Client) -> Non
         ({"orderBy": "size"}, "orderBy must be one of name, created, then ASC or DESC, got 'size'"),
         ({"orderBy": "name SIDEWAYS"}, "orderBy must be"),
         ({"name": "("}, "name must be a regular expression, and is not"),
+        ({"name": "(a+)+$"}, "a regular expression that repeats nothing but '.*'"),
         ({"name": "a\0b"}, "name must be at most 250 printable characters"),
         ({"name": "a" * 251}, "name must be at most 250 printable characters"),
     ],

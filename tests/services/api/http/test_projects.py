@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from tests.services.api.http.client import V1, Client
@@ -101,3 +102,31 @@ async def test_an_environment_that_cannot_be_is_refused(api: Client, body: dict[
 async def test_people_are_listed_without_their_keys(api: Client) -> None:
     whoami = await api.ok("GET", f"{V1}/whoami")
     assert await api.ok("GET", "/v4/users") == [{"id": whoami["id"], "userName": "ada", "email": "", "fullName": ""}]
+
+
+NOT_REQUIREMENTS = [
+    ("--index-url https://ada:hush@evil.example/simple", "is an option, which is not allowed"),
+    ("--extra-index-url=https://ada:hush@evil.example", "is an option, which is not allowed"),
+    ("-e .", "is an option, which is not allowed"),
+    ("-r other.txt", "is an option, which is not allowed"),
+    ("file:///etc/passwd", "names an address, which is not allowed"),
+    ("git+ssh://git@evil.example/x", "names an address, which is not allowed"),
+    ("six @ https://ada:hush@evil.example/six.whl", "names an address, which is not allowed"),
+    ("./six", "is a path, which is not allowed"),
+    ("six-1.0.tar.gz", "is a path, which is not allowed"),
+    ("six \\\n--index-url https://evil.example", "names an address, which is not allowed"),
+]
+
+
+@pytest.mark.parametrize(("line", "fault"), NOT_REQUIREMENTS, ids=[line[:20] for line, _ in NOT_REQUIREMENTS])
+async def test_requirements_that_are_not_of_packages_are_refused_before_they_are_in_the_history(
+    api: Client, line: str, fault: str
+) -> None:
+    environment = await api.ok("POST", BETA, {"name": "lean", "requirements": "# the beginning\nnumpy\n"})
+    for at, body in ((BETA, {"name": "other"}), (f"{BETA}/{environment['id']}/revisions", {})):
+        answer = await api("POST", at, {**body, "requirements": f"numpy\n{line}\n"})
+        assert answer.status == 400
+        assert answer.fault.startswith("requirements line 2: ")
+        assert fault in answer.fault
+        assert "hush" not in answer.fault
+    assert b"evil" not in msgspec.json.encode(await api.ok("GET", f"{V1}/audit"))

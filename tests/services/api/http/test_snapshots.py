@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import ClientError
 
 from services.api.http.app import Deps
+from services.api.http.snapshots import FileBody, FilesBody, Snapshots
 from services.api.store.store import MongoStore
 from services.core.aggregates import PROJECT
 from services.core.records import Manifest
+from services.core.snapshot import SnapshotLimits
+from tests.parts import wait_until
 from tests.services.api.http.client import CODE, V1, Client, digest, file
 from tests.services.api.http.conftest import LIMITS
 
@@ -73,6 +79,81 @@ async def test_a_blob_that_is_not_what_its_name_says_is_refused_and_not_kept(api
     assert answer.status == 400
     body = {"files": [file("a.py", b"good")]}
     assert (await api.ok("POST", f"{V1}/projects/{project}/missingBlobs", body))["missing"] == [digest(b"good")]
+
+
+@pytest.mark.parametrize("said", [0, 3, 5, LIMITS.file_bytes])
+async def test_a_size_that_its_blob_does_not_have_is_refused_so_that_limits_cannot_be_talked_around(
+    api: Client, said: int
+) -> None:
+    project = await api.project()
+    await api.upload(project, {"a.py": b"1234"})
+    body = {"files": [{**file("b.py", b"1234"), "sizeBytes": said}]}
+    answer = await api("POST", f"{V1}/projects/{project}/snapshots", body)
+    assert (answer.status, answer.fault) == (400, f"the sizeBytes of 'b.py' is {said}, and its blob has 4 bytes")
+
+
+async def test_an_upload_that_is_broken_off_leaves_nothing(api: Client, deps: Deps, tmp_path: Path) -> None:
+    project = await api.project()
+    content = b"x" * 1000
+
+    async def broken_off() -> AsyncIterator[bytes]:
+        yield content[:500]
+        raise ConnectionResetError
+
+    with pytest.raises(ClientError):
+        await api("PUT", f"{V1}/projects/{project}/blobs/{digest(content)}", data=broken_off())
+    await wait_until(lambda: not [path for path in (tmp_path / "blobs").rglob("*") if path.is_file()])
+    body = {"files": [file("a.py", content)]}
+    assert (await api.ok("POST", f"{V1}/projects/{project}/missingBlobs", body))["missing"] == [digest(content)]
+
+
+HOSTILE_PATHS = [
+    ("/etc/passwd", "is absolute"),
+    ("../x", "has a '..' in it"),
+    ("a/../../x", "has a '..' in it"),
+    ("C:/x", "is absolute"),
+    ("a\\b", "has a backslash in it"),
+    ("a//b", "has an empty part in it"),
+    ("./a", "has an empty part in it"),
+    ("", "is empty"),
+    ("a\nb", "has a control character in it"),
+    ("n" * 256, "is longer than 1024 bytes, or one of its names than 255"),
+    ("/".join(["é" * 100] * 6), "is longer than 1024 bytes"),
+    (".modelway/secrets/api-key", "is reserved"),
+    (".MODELWAY/x", "is reserved"),
+    ("data/con.txt", "reserved for a device"),
+]
+
+
+@pytest.mark.parametrize(("path", "fault"), HOSTILE_PATHS, ids=lambda text: repr(text)[:20])
+async def test_a_path_that_cannot_be_is_refused_in_one_sentence(api: Client, path: str, fault: str) -> None:
+    project = await api.project()
+    for at in ("missingBlobs", "snapshots"):
+        answer = await api("POST", f"{V1}/projects/{project}/{at}", {"files": [file(path, b"")]})
+        assert answer.status == 400
+        assert fault in answer.fault
+
+
+async def test_a_path_that_is_not_utf_8_cannot_even_be_said(api: Client) -> None:
+    project = await api.project()
+    for path in (b"\xff", b"\\ud800"):
+        raw = b'{"files": [{"path": "' + path + b'", "sizeBytes": 0, "sha256": "' + b"f" * 64 + b'"}]}'
+        assert (await api("POST", f"{V1}/projects/{project}/missingBlobs", data=raw)).status == 400
+
+
+async def test_a_hundred_thousand_files_are_checked_in_seconds(api: Client, deps: Deps) -> None:
+    project = await api.project()
+    await api.upload(project, {"a.py": b""})
+    limits = SnapshotLimits()
+    snapshots = Snapshots(deps.store, deps.ledger, deps.blobs, limits)
+    files = [
+        FileBody(path=f"data/{n % 100}/{n}.csv", size_bytes=1, sha256=digest(str(n).encode()))
+        for n in range(limits.files)
+    ]
+    began = time.monotonic()
+    checked = snapshots._manifest(FilesBody(files=tuple(files)))
+    assert await deps.blobs.sizes(entry.digest for entry in checked.files) == {}
+    assert time.monotonic() - began < 20
 
 
 @pytest.mark.parametrize("name", ["abc", "F" * 64, "f" * 63, "..%2f..%2fetc"])

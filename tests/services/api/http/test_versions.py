@@ -185,3 +185,42 @@ async def test_the_files_of_another_project_may_be_published(api: Client) -> Non
     await api.ok("POST", f"{V1}/projects/{other}/missingBlobs", {"files": [file("x", b"")]})
     version = await api.ok("POST", f"{V1}/modelApis/{model['id']}/versions", {"projectId": other})
     assert version["projectId"] == other
+
+
+async def test_a_build_is_cancelled_by_whoever_asked_and_what_is_built_cannot_be(
+    api: Client, ledger: MongoLedger
+) -> None:
+    model = await api.model()
+    version = model["activeVersion"]["id"]
+    at = f"{V1}/modelApis/{model['id']}/versions/{version}"
+    for _ in range(2):
+        answer = await api("POST", f"{at}/cancelBuild")
+        assert (answer.status, answer.headers["Location"]) == (202, at)
+        deployment = answer.body["deployment"]
+        assert (deployment["status"], deployment["isPending"]) == ("Failed", False)
+        assert deployment["reason"] == "the build was cancelled by ada"
+    await built(ledger, model["id"], version)
+    assert (await api.ok("GET", at))["deployment"]["status"] == "Failed"
+
+    second = await api.ok("POST", f"{V1}/modelApis/{model['id']}/versions", {})
+    await built(ledger, model["id"], second["id"])
+    answer = await api("POST", f"{V1}/modelApis/{model['id']}/versions/{second['id']}/cancelBuild")
+    assert (answer.status, answer.fault) == (422, "version 2 is built already: there is no build to cancel")
+
+
+async def test_a_version_that_lost_instances_says_how_many_and_why_and_it_is_the_reason_while_one_is_missing(
+    api: Client, ledger: MongoLedger, observed: SaidToBe
+) -> None:
+    model = await api.model(replicas=2)
+    version = model["activeVersion"]["id"]
+    at = f"{V1}/modelApis/{model['id']}/versions/{version}"
+    await built(ledger, model["id"], version)
+    await ledger.execute(MODEL, model["id"], RecordReady(version_id=VersionId(version), generation=1), actor=PERSON)
+    why = "used more than its 2 GiB of memory"
+    shown = {}
+    for ready in (1, 2):
+        observed.versions[VersionId(version)] = Seen(ready=ready, exits=3, last_exit=why)
+        shown[ready] = (await api.ok("GET", at))["deployment"]
+        assert (shown[ready]["status"], shown[ready]["lostInstances"], shown[ready]["lastExit"]) == ("Running", 3, why)
+    assert shown[1]["reason"] == f"an instance was lost: {why}"
+    assert shown[2]["reason"] == ""

@@ -1,0 +1,54 @@
+"""This file runs benchmarks: `python -m benchmarks` all of them, `python -m benchmarks calls reads` these two."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from benchmarks import calls, changes, growth, idle, publish, reads, up
+from benchmarks.figures import Figure, Result
+from benchmarks.machine import describe
+from benchmarks.stage import Stage
+
+RESULTS = Path(__file__).with_name("results")
+
+# In this order: `idle` looks at a platform on which nothing has happened yet.
+BENCHMARKS: dict[str, tuple[Callable[[Stage], Sequence[Figure]], str]] = {
+    module.__name__.rpartition(".")[2]: (module.run, module.HOW)
+    for module in (idle, publish, calls, up, reads, growth, changes)
+}
+
+
+def main(names: Sequence[str]) -> int:
+    if unknown := set(names) - BENCHMARKS.keys():
+        sys.stderr.write(f"There is no benchmark {', '.join(sorted(unknown))}: there are {', '.join(BENCHMARKS)}.\n")
+        return 2
+    with Stage() as stage:
+        for name in names or BENCHMARKS:
+            result = measure(name, stage)
+            result.write(RESULTS)
+            sys.stdout.write(f"\n{result.page()}")
+            sys.stdout.flush()
+    return 0
+
+
+def measure(name: str, stage: Stage) -> Result:
+    """One benchmark, run now."""
+    run, how = BENCHMARKS[name]
+    machine, began = describe(), time.perf_counter()
+    figures = tuple(run(stage))
+    return Result(
+        name=name,
+        how=how,
+        measured_at=datetime.now(UTC),
+        took_s=time.perf_counter() - began,
+        machine=machine,
+        figures=figures,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,90 @@
+"""This file is the collector: blobs that no project and no version needs are taken away, now and then.
+
+A blob is needed by a commit of a project, which lasts as long as the project, or by a version that runs or may be
+started. When anything of that cannot be read, nothing is taken away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from datetime import datetime
+
+import msgspec
+import structlog
+
+from services.api.store.store import MongoStore
+from services.core.collection import Collected, collectable, needed_artifacts, unfinished_builds, unused_since
+from services.core.errors import Invalid, ModelwayError
+from services.core.ids import Digest
+from services.core.project import Project
+from services.core.records import Bundle, Manifest
+from services.kit.blobs import Blobs
+from services.kit.process import Stop
+
+log = structlog.get_logger()
+
+SETTLE_S = 60.0  # after a start, before the first look
+
+
+class Collector:
+    """Takes blobs away that were not needed, nor used, for `grace_s`."""
+
+    def __init__(self, store: MongoStore, blobs: Blobs, *, clock: Callable[[], datetime], grace_s: float) -> None:
+        self._store = store
+        self._blobs = blobs
+        self._clock = clock
+        self._grace_s = grace_s
+
+    async def run(self, stop: Stop, *, every_s: float) -> None:
+        """Until `stop`; what cannot be read now is tried again at the next time."""
+        wait_s = min(SETTLE_S, every_s)
+        while self._blobs.ages.is_kept and not await stop.wait_for(wait_s):
+            try:
+                collected = await self.collect()
+                if collected.count:
+                    log.info("collected", what="blobs", count=collected.count, size_bytes=collected.size_bytes)
+            except ModelwayError as error:
+                log.warning("collection_put_off", what="blobs", reason=error.reason)
+            wait_s = every_s
+        await stop.wait()
+
+    async def collect(self) -> Collected:
+        """One look at everything. Raises what reading the database or the store raises; then nothing was taken."""
+        began = self._clock()
+        # Before the references: what becomes needed from here on was used from here on, too.
+        held = await self._blobs.ages.held()
+        names = {each.name for each in held}
+        needed: set[str] = set()
+        unfinished: list[datetime] = []
+        async for model in self._store.all_models():
+            unfinished += unfinished_builds(model)
+            for artifact in needed_artifacts(model):
+                needed |= {artifact, *await self._of_bundle(artifact)}
+        async for state, _ in self._store.states("project"):
+            async for digests in self._of_project(state):
+                needed |= digests & names
+        since = unused_since(began, grace_s=self._grace_s, unfinished=unfinished)
+        collected = Collected()
+        for each in collectable(held, needed, unused_since=since):
+            if await self._blobs.ages.take_away(each.name, unused_since=since):
+                collected = collected.with_one(each)
+        return collected
+
+    async def _of_bundle(self, artifact: Digest) -> tuple[Digest, Digest]:
+        bundle = await self._blobs.get_document(artifact, Bundle)
+        return bundle.files, bundle.lock
+
+    async def _of_project(self, state: object) -> AsyncIterator[set[Digest]]:
+        """What each commit of the project holds, its manifest included. Equal commits are read once."""
+        snapshots = state.snapshots if isinstance(state, Project) else ()
+        for digest in {each.snapshot for each in snapshots}:
+            data = await self._blobs.get(digest)
+            yield {digest, *await asyncio.to_thread(_files_in, data)}
+
+
+def _files_in(manifest: bytes) -> set[Digest]:
+    try:
+        return {entry.digest for entry in msgspec.json.decode(manifest, type=Manifest).files}
+    except msgspec.MsgspecError as error:
+        raise Invalid(f"a project's manifest cannot be read: {error}") from error

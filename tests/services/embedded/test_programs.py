@@ -1,0 +1,54 @@
+"""The programs of a home: each is given what it needs, and no more."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from services.embedded.home import open_home
+from services.embedded.interpreters import ModelInterpreter
+from services.embedded.ports import SERVICES, Ports
+from services.embedded.programs import Parts, Program, all_programs
+
+PARTS = Parts(
+    nats_server=Path("/nats"),
+    database=Path("/database"),
+    haproxy=Path("/haproxy"),
+    uv=Path("/uv"),
+    interpreter=ModelInterpreter("/python", "", ""),
+    harness_wheel=Path("/wheel"),
+)
+
+
+def programs(folder: Path, **environ: str) -> dict[str, Program]:
+    ports = Ports(public=1, api=2, nats=3, database=4, health=dict.fromkeys(SERVICES, 5))
+    return {each.name: each for each in all_programs(open_home(folder), ports, PARTS, environ)}
+
+
+def test_limits_reach_the_api_and_nobody_else(folder: Path) -> None:
+    found = programs(folder, MODELWAY_SNAPSHOT_FILES="7", MODELWAY_SNAPSHOT_BYTES="9", MODELWAY_HOME="/x")
+    assert found["api"].environment["SNAPSHOT_FILES"] == "7"
+    assert found["api"].environment["SNAPSHOT_BYTES"] == "9"
+    assert "SNAPSHOT_FILE_BYTES" not in found["api"].environment
+    assert not [name for name in found if name != "api" and "SNAPSHOT_FILES" in found[name].environment]
+
+
+def test_each_secret_is_named_to_those_who_need_it(folder: Path) -> None:
+    readers: dict[str, set[str]] = {}
+    for name, program in programs(folder).items():
+        for variable, value in program.environment.items():
+            if variable.endswith("_FILE"):
+                readers.setdefault(Path(value).name, set()).add(name)
+    assert readers == {
+        **{f"nats-{name}": {name} for name in SERVICES},
+        "database-url": {"api"},
+        "token-keys": {"api"},
+        "api-key": {"api"},
+        "variable-keys": {"api", "deployer"},
+    }
+
+
+def test_what_is_in_the_environment_of_who_starts_it_goes_no_further(folder: Path) -> None:
+    own = {"PATH": "/bin", "AWS_SECRET_ACCESS_KEY": "hush", "MODELWAY_TOKEN": "hush", "UV_INDEX_URL": "https://index"}
+    for program in programs(folder, **own).values():
+        assert "hush" not in program.environment.values()
+        assert ("UV_INDEX_URL" in program.environment) == (program.name == "builder")
