@@ -11,6 +11,7 @@ from datetime import timedelta
 import msgspec
 from msgspec.structs import replace
 
+from services.core.deadlines import STOP_GRACE_S
 from services.core.delivery import backoff_s
 from services.core.draining import Drain, advance, held_reason
 from services.core.ids import InstanceId
@@ -18,7 +19,6 @@ from services.core.progress import Condemned, Progress, Wanted, World, generatio
 from services.core.records import Instance, InstancePhase, PlacementPhase
 
 MAX_EXITS_BEFORE_READY = 5
-GRACE_S = 5.0  # between being asked to end and being made to
 
 
 class Start(msgspec.Struct, frozen=True):
@@ -82,7 +82,7 @@ class _Look:
         """Make the wanted generation whole; then, and only then, take the older ones away."""
         self._give_up_if_hopeless()
         if self.progress.placement.phase is PlacementPhase.FAILED:
-            self.actions += [Stop(each.instance_id, GRACE_S) for each in self._current()]
+            self.actions += [Stop(each.instance_id, STOP_GRACE_S) for each in self._current()]
             self._go_on_draining()
             return
         self._condemn()
@@ -151,7 +151,7 @@ class _Look:
             if bound and each.memory_bytes > bound:
                 self._sentence(each, Condemned(f"used more than its {size(bound)} of memory", 0.0))
             elif verdict is not None and verdict.is_unrecoverable and self.world.may_remove:
-                self._sentence(each, Condemned(verdict.reason or "stopped answering its health check", GRACE_S))
+                self._sentence(each, Condemned(verdict.reason or "stopped answering its health check", STOP_GRACE_S))
         self.actions += [Stop(each, why.grace_s) for each, why in self.progress.condemned.items()]
 
     def _sentence(self, instance: Instance, why: Condemned) -> None:
@@ -228,7 +228,7 @@ class _Look:
                 drain, each, version_id, self.world.routers, now=self.world.now, drain_s=self.wanted.drain_s
             )
             if is_over:
-                self.actions.append(Stop(each, GRACE_S))
+                self.actions.append(Stop(each, STOP_GRACE_S))
         self.progress = replace(self.progress, drains=drains)
 
     def _report(self, phase: PlacementPhase, reason: str) -> None:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 import msgspec
 from msgspec.structs import replace
 
+from services.core import deadlines
 from services.core.draining import Drain, Routers
 from services.core.ids import AggregateId, InstanceId, VersionId
 from services.core.ports import Observed
@@ -22,7 +23,6 @@ from services.core.records import (
     Target,
 )
 
-DRAIN_MARGIN_S = 5.0  # drain time beyond the request timeout
 UNKNOWN_GENERATION = 0
 DEFAULT_DRAIN_S = 65.0  # of a removed version whose settings are not known any more
 STEADY_S = 60.0  # an instance that lived this long was no part of a crash loop
@@ -84,7 +84,7 @@ def wanted_from(desired: Desired | Removed, last: Desired | None = None) -> Want
         desired_revision=desired.revision,
         memory_bytes=0 if known is None else known.memory_bytes,
         start_deadline_s=0.0 if known is None else known.start_deadline_s,
-        drain_s=DEFAULT_DRAIN_S if known is None else known.request_timeout_s + DRAIN_MARGIN_S,
+        drain_s=DEFAULT_DRAIN_S if known is None else deadlines.derive(known.request_timeout_s).drain_s,
         routed_out_at=desired.routed_out_at if isinstance(desired, Desired) else 0,
     )
 

@@ -6,7 +6,7 @@ import asyncio
 import os
 import sys
 
-from services.core.placement import GRACE_S
+from services.core.deadlines import STOP_GRACE_S
 from services.core.records import Desired, Health, Heartbeat, Placement, RouterReport
 from services.core.subjects import Bucket
 from services.deployer.collector import Collector
@@ -18,6 +18,7 @@ from services.deployer.runtimes.process.leftovers import Leftovers
 from services.deployer.runtimes.process.output import ProcessOutput
 from services.deployer.runtimes.process.owners import Owners, parse_uids
 from services.deployer.runtimes.process.runtime import ProcessRuntime
+from services.deployer.runtimes.process.spawn import limit_instances
 from services.deployer.runtimes.process.version_files import VersionFiles
 from services.kit.blobs import Blobs
 from services.kit.bus import Bus
@@ -99,7 +100,7 @@ async def stop_all(config: FoldersConfig) -> int:
     nowhere = config.instances_dir
     runtime = ProcessRuntime(folders, VersionFiles(nowhere, nowhere, Blobs("memory:///")), Owners(nowhere, range(0)))
     try:
-        return await runtime.stop_all(grace_s=GRACE_S)
+        return await runtime.stop_all(grace_s=STOP_GRACE_S)
     finally:
         runtime.close()
 
@@ -120,6 +121,7 @@ def main(arguments: list[str]) -> int:
         print(error, file=sys.stderr)
         return 2
     set_up_logs("deployer", config.service_id, config.log_level)
+    limit_instances(have_own_users=bool(parse_uids(config.instance_uids)))
     return run(lambda stop: serve(config, stop), drain_s=DRAIN_S)
 
 

@@ -9,9 +9,10 @@ from typing import TypeVar
 
 import structlog
 
+from services.core.deadlines import STOP_GRACE_S
 from services.core.errors import Unavailable, WorkloadRejected
 from services.core.ids import InstanceId, VersionId
-from services.core.placement import GRACE_S, Action, Forget, Stop
+from services.core.placement import Action, Forget, Stop
 from services.core.ports import Runtime, Workload
 from services.core.progress import new_instance_id
 from services.core.records import Desired
@@ -61,7 +62,7 @@ class Actions:
         try:
             for _ in range(count):
                 instance_id = _fresh_id(desired)
-                await self._runtime.ensure(Workload(instance_id=instance_id, desired=desired, grace_s=GRACE_S))
+                await self._runtime.ensure(Workload(instance_id=instance_id, desired=desired, grace_s=STOP_GRACE_S))
                 log.info("instance_started", version=desired.version_id, instance=instance_id)
         except (WorkloadRejected, Unavailable) as error:
             log.warning("start_refused", version=desired.version_id, reason=error.reason)

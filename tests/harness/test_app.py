@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -222,6 +223,12 @@ def test_a_call_past_the_time_left_is_a_504_and_ends_the_process_after_the_answe
     assert (health.status_code, health.get_json()) == (503, {"status": "wedged"})
     assert asked_before[:2] == ["refuse_newcomers", "end_soon"]
     assert shell.asked[-1] == "end"
+
+
+def test_the_time_spent_in_the_routers_queue_counts_too() -> None:
+    passed = str(int(time.time() * 1000) - 1)
+    headers = {"X-Modelway-Remaining-Ms": "20000", "X-Modelway-Deadline-Ms": passed}
+    assert post(client(lambda: 1), {"data": {}}, headers=headers).status_code == 504
 
 
 @pytest.mark.parametrize("left", ["0", "-5"])

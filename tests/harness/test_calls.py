@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from modelway_harness.binding import Call
-from modelway_harness.calls import Answered, Busy, Calls, Failed, TookTooLong
+from modelway_harness.calls import Answered, Busy, Calls, Failed, NoTimeLeft, TookTooLong
 
 
 class Gate:
@@ -75,6 +75,34 @@ def test_a_second_call_is_refused_while_one_runs(gate: Gate) -> None:
         outcome = first.result(20)
     assert isinstance(outcome, Answered)
     assert outcome.result == '"passed"'
+    assert not calls.is_busy
+
+
+def test_a_second_call_that_may_wait_runs_when_the_first_is_over(gate: Gate) -> None:
+    calls = loaded(gate.pass_through)
+    with ThreadPoolExecutor(2) as callers:
+        first = callers.submit(calls.run, Call(), within_s=20)
+        assert gate.entered.wait(20)
+        second = callers.submit(calls.run, Call(), within_s=20, hold_s=20)
+        gate.open.set()
+        assert isinstance(first.result(20), Answered)
+        assert isinstance(second.result(20), Answered)
+    assert not calls.is_busy
+
+
+def test_a_call_is_held_no_longer_than_it_may_be_and_not_past_its_own_time(gate: Gate) -> None:
+    calls = loaded(gate.pass_through)
+    with ThreadPoolExecutor(1) as callers:
+        first = callers.submit(calls.run, Call(), within_s=20)
+        assert gate.entered.wait(20)
+        with pytest.raises(Busy):
+            calls.run(Call(), within_s=20, hold_s=0.01)
+        with pytest.raises(Busy):
+            calls.run(Call(), within_s=0.01, hold_s=20)
+        gate.open.set()
+        first.result(20)
+    with pytest.raises(NoTimeLeft):
+        calls.run(Call(), within_s=0, hold_s=20)
     assert not calls.is_busy
 
 

@@ -12,7 +12,7 @@ import re
 import secrets
 import string
 from collections.abc import Callable
-from time import monotonic
+from time import monotonic, time
 from typing import Protocol, cast
 
 from flask import Flask, Response, g, request
@@ -20,14 +20,14 @@ from werkzeug.exceptions import HTTPException
 
 from . import __version__
 from .binding import DoesNotFit
-from .calls import Answered, Busy, Calls, Failed, TookTooLong
+from .calls import Answered, Busy, Calls, Failed, NoTimeLeft, TookTooLong
 from .config import Instance
 from .log import log
 from .traces import trace_of
 
 _ID_LETTERS = string.ascii_uppercase + string.digits
 _ID = re.compile(r"[A-Z0-9]{16}")
-_MILLISECONDS = re.compile(r"-?[0-9]{1,12}")
+_MILLISECONDS = re.compile(r"-?[0-9]{1,15}")
 
 
 class Shell(Protocol):
@@ -103,20 +103,20 @@ class Endpoint:
     def model(self) -> Response:
         """One call of the function."""
         self._check_head()
-        if self._calls.is_busy:
+        hold_s = self._hold_s()
+        if self._calls.is_busy and hold_s <= 0:
             raise _busy()
         try:
             call = self._calls.binding.bind(_parsed(request.get_data(cache=False)))
         except DoesNotFit as error:
             raise Refused(400, str(error)) from error
-        left_s = self._left_s()
-        if left_s <= 0:
-            limit = f"{self._instance.request_timeout_s:g} s"
-            raise Refused(504, f"no time was left to start the call, the request timeout being {limit}")
         try:
-            outcome = self._calls.run(call, within_s=left_s)
+            outcome = self._calls.run(call, within_s=self._left_s(), hold_s=hold_s)
         except Busy:
             raise _busy() from None
+        except NoTimeLeft:
+            limit = f"{self._instance.request_timeout_s:g} s"
+            raise Refused(504, f"no time was left to start the call, the request timeout being {limit}") from None
         except TookTooLong as late:
             return self._give_up(late)
         return self._answered(outcome)
@@ -130,10 +130,23 @@ class Endpoint:
             raise Refused(415, f'the body must be JSON: send "Content-Type: application/json", not "{kind}"')
 
     def _left_s(self) -> float:
-        """Seconds until the caller's deadline. The router knows it best: the call may have waited there."""
-        told = request.headers.get("X-Modelway-Remaining-Ms", "")
-        budget_s = int(told) / 1000 if _MILLISECONDS.fullmatch(told) else self._instance.request_timeout_s
-        return budget_s - (monotonic() - cast("float", g.started))
+        """Seconds until the caller's deadline. The router knows it best: the call may have waited there.
+
+        It tells what was left when it read the head, and the moment itself, which also counts the time in its queue.
+        """
+        spent_s = monotonic() - cast("float", g.started)
+        remaining_ms = _milliseconds("X-Modelway-Remaining-Ms")
+        left_s = (self._instance.request_timeout_s if remaining_ms is None else remaining_ms / 1000) - spent_s
+        deadline_ms = _milliseconds("X-Modelway-Deadline-Ms")
+        return left_s if deadline_ms is None else min(left_s, deadline_ms / 1000 - time())
+
+    def _hold_s(self) -> float:
+        """How long to wait for the running call before this one is refused.
+
+        Around a reload two proxies may each believe the worker is free; one of the two calls then waits here for a
+        moment instead of using up its retries elsewhere.
+        """
+        return (_milliseconds("X-Modelway-Hold-Ms") or 0) / 1000
 
     def _answered(self, outcome: Answered | Failed) -> Response:
         if isinstance(outcome, Failed):
@@ -184,6 +197,11 @@ class Endpoint:
 
     def _error(self, status: int, reason: str) -> Response:
         return _answer(status, {"errors": [reason], "request_id": g.request_id, "release": self._release})
+
+
+def _milliseconds(header: str) -> int | None:
+    told = request.headers.get(header, "")
+    return int(told) if _MILLISECONDS.fullmatch(told) else None
 
 
 def _parsed(body: bytes) -> object:

@@ -23,6 +23,10 @@ class Busy(Exception):
     """Another call is running; this one was not started."""
 
 
+class NoTimeLeft(Exception):
+    """The call's time was over before it could start."""
+
+
 class TookTooLong(Exception):
     """The call passed its deadline and is still running; `stack` is where."""
 
@@ -73,14 +77,20 @@ class Calls:
         deadline = self._deadline
         return deadline is not None and monotonic() > deadline
 
-    def run(self, call: Call, *, within_s: float) -> Answered | Failed:
-        """What came of the call, encoding included. Raises Busy or TookTooLong.
+    def run(self, call: Call, *, within_s: float, hold_s: float = 0.0) -> Answered | Failed:
+        """What came of the call, encoding included, `within_s` seconds from now.
 
-        After TookTooLong the thread stays taken: every later call is refused as Busy.
+        While another call runs it is held for up to `hold_s`, then raises Busy. Raises NoTimeLeft when holding took all
+        the time, and TookTooLong; after that the thread stays taken: every later call is refused as Busy.
         """
-        if not self._turn.acquire(blocking=False):
+        deadline = monotonic() + within_s
+        if not self._turn.acquire(timeout=max(0.0, min(hold_s, within_s))):
             raise Busy
-        self._deadline = monotonic() + within_s
+        within_s = deadline - monotonic()
+        if within_s <= 0:
+            self._turn.release()
+            raise NoTimeLeft
+        self._deadline = deadline
         running = self._thread.submit(self._run, call)
         try:
             outcome = running.result(timeout=within_s)

@@ -26,7 +26,7 @@ from .log import log
 from .streams import make_streams_forgiving
 from .worker import ModelWorker
 
-THREADS = 8  # one waits for the running call; the others answer /health and refuse second calls meanwhile
+THREADS = 16  # one waits for the running call; the others answer /health, and hold or refuse second calls meanwhile
 KEEPALIVE_S = 75  # longer than a router keeps an idle connection, so that the router closes it, not we
 HUNG_MARGIN_S = 5  # past the request timeout, after which a worker that shows no life at all is killed
 EARLY_ENDS = 5  # workers in a row that end before they are ready, when earlier ones had been
