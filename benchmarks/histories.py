@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from itertools import count, islice
 
+from msgspec.structs import replace
+
 from services.api.store.database import Database
 from services.api.store.documents import link_document, plain
 from services.core.aggregates import MODEL, entries, fold
@@ -26,6 +28,7 @@ from services.core.ids import AggregateId, CommandId, Digest, VersionId
 from services.core.model import Model
 from services.core.records import BuildPhase, BuildReport
 from services.core.settings import Settings
+from services.kit.clock import now
 
 _ACTOR = Actor(kind=ActorKind.PERSON, id="a" * 24, name="ada")
 _AT_ONCE = 1000
@@ -91,7 +94,7 @@ def busy(number: int) -> Iterator[ModelCommand]:
 
 
 def happened(number: int, commands: Iterator[ModelCommand], *, at: datetime) -> Iterator[Entry]:
-    """What model `number` went through, entry by entry, the first of them at `at`."""
+    """What model `number` went through, a second for each command, the first of them at `at`."""
     model: Model | None = None
     at = at.replace(microsecond=0)  # the database keeps milliseconds, and what is hashed has to be what is read back
     for place, command in enumerate(commands):
@@ -101,16 +104,27 @@ def happened(number: int, commands: Iterator[ModelCommand], *, at: datetime) -> 
             MODEL.decide(model, command),
             after_revision=0 if model is None else model.revision,
             command_id=CommandId(f"{number}-{place}"),
-            at=at + timedelta(milliseconds=place),
+            at=at + timedelta(seconds=place),
             actor=_ACTOR,
         )
         model = fold(MODEL, fresh, model)
         yield from fresh
 
 
-def busy_history(number: int, events: int, *, at: datetime) -> list[Entry]:
-    """The first `events` entries of a busy life."""
-    return list(islice(happened(number, busy(number), at=at), events))
+def busy_history(number: int, events: int) -> list[Entry]:
+    """The first `events` entries of a busy life, which reaches up to now."""
+    return list(islice(happened(number, busy(number), at=now() - timedelta(seconds=events)), events))
+
+
+def many_versions(number: int, versions: int) -> list[Entry]:
+    """The life of a model that got a version after another, each built."""
+    create, first = published(number)
+    commands: list[ModelCommand] = [create]
+    for place in range(versions):
+        version_id = VersionId(f"{place:024x}")
+        commands.append(replace(first, version_id=version_id))
+        commands.append(RecordBuild(report=replace(built(number), version_id=version_id)))
+    return list(happened(number, iter(commands), at=now() - timedelta(seconds=len(commands))))
 
 
 async def store_history(database: Database, number: int, history: Sequence[Entry]) -> None:

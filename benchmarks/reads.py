@@ -13,7 +13,6 @@ from benchmarks.observed import Observed
 from benchmarks.stage import Stage
 from services.api.store.database import Database
 from services.kit.bus import Bus
-from services.kit.clock import now
 
 HOW = (
     "Api with bus and database and nobody else, read straight at its port: 100 models, each of 40 events, with a "
@@ -27,6 +26,7 @@ ROUNDS = 400
 CALLERS = 8
 FLOOD_S = 5.0
 MODELS_AT = "/api/modelServing/v1/modelApis"
+AUDIT_AT = "/api/modelServing/v1/audit"
 
 
 def run(stage: Stage) -> Sequence[Figure]:
@@ -52,7 +52,7 @@ def _figures(name: str, alone: Outcome, crowded: Outcome) -> list[Figure]:
 
 async def _fill(database: Database) -> None:
     for number in range(MODELS):
-        await store_history(database, number, busy_history(number, EVENTS, at=now()))
+        await store_history(database, number, busy_history(number, EVENTS))
 
 
 async def _place(api: ApiAlone) -> None:

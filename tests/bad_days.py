@@ -79,14 +79,15 @@ class Link:
         self.delay_s = 0.0
         self.port = 0
         self.connections = 0  # that are open
+        self.answers = 0  # pieces that the server sent
 
     def hang(self) -> None:
         """Nothing passes, and nobody is told."""
         self._flows.clear()
 
-    def flow(self) -> None:
+    def flow(self, *, delay_s: float = 0.0) -> None:
+        self.delay_s = delay_s
         self._flows.set()
-        self.delay_s = 0.0
 
     @contextlib.asynccontextmanager
     async def opened(self) -> AsyncIterator[Link]:
@@ -124,6 +125,7 @@ class Link:
             if is_answer and self.delay_s:
                 await asyncio.sleep(self.delay_s)
             await self._flows.wait()
+            self.answers += is_answer
             sink.write(data)
             await sink.drain()
         raise ConnectionResetError  # ends the other direction too

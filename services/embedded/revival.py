@@ -62,7 +62,7 @@ class Revival:
                 process.backoff = min(process.backoff, MAX_BACK_OFF_S)
                 self._revive(process, logger)
         except Exception as error:  # whatever it is: the supervisor has to live
-            logger.error(f"servers could not be looked at: {error!r}")
+            logger.warn(f"servers could not be looked at: {error!r}")
 
     def _revive(self, process: Any, logger: Any) -> None:
         name = process.config.name

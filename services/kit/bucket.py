@@ -198,10 +198,13 @@ class KeyValue(Generic[T]):
     async def _read_all(self, jetstream: JetStreamContext, mark: Mark) -> builtins.list[tuple[str, bytes]]:
         found: builtins.list[tuple[str, bytes]] = []
         is_read = asyncio.Event()
+        newest = 0
 
         async def read(message: Msg) -> None:
+            nonlocal newest
             found.append((message.subject, message.data))
             meta = message.metadata
+            newest = meta.sequence.consumer
             if meta.num_pending == 0 or meta.sequence.stream >= mark.last_sequence:
                 is_read.set()
 
@@ -216,6 +219,8 @@ class KeyValue(Generic[T]):
             delivered = info.delivered.consumer_seq if info.delivered else 0
             if (info.num_pending or 0) + delivered:
                 await is_read.wait()
+            if len(found) < newest:  # the library drops what we are too slow for
+                raise Unavailable(f"too slow to list {self.bucket}: {newest - len(found)} entries were dropped")
         finally:
             with contextlib.suppress(nats.errors.Error, OSError):
                 await subscription.unsubscribe()

@@ -30,6 +30,7 @@ log = structlog.get_logger()
 REQUEST_S = 5.0  # for one request to the bus and its answer
 _RECONNECT_S = 0.25
 _PING_S = 2.0  # with two outstanding: a silent server is noticed after about six seconds
+_TELL_DROPPED_S = 5.0
 _STUCK_S = 30.0  # after which a client that did not come back by itself is replaced by a new one
 
 T = TypeVar("T", bound=Record)
@@ -49,6 +50,8 @@ class Bus:
         self._was_told = False  # that the bus is away: once an outage is enough
         self._renewal: asyncio.Task[None] | None = None
         self._log_sender = LogSender()
+        self._dropped = 0  # messages that came faster than they were taken, since it was told last
+        self._dropped_told_at = -_TELL_DROPPED_S
         self.connections = 0  # grows with every connection made; who sees it change starts afresh
 
     @classmethod
@@ -213,10 +216,18 @@ class Bus:
         if "permissions violation" in str(error).lower():
             log.error("bus_permission_denied", reason=str(error))
         elif isinstance(error, nats.errors.SlowConsumerError):
-            log.warning("bus_messages_dropped", subject=error.subject)
+            self._note_dropped(error.subject)
         elif not self._was_told:
             self._was_told = True
             log.warning("bus_error", reason=_why(error))
+
+    def _note_dropped(self, subject: str) -> None:
+        """Told for each message: one line in a while is enough."""
+        self._dropped += 1
+        now_s = asyncio.get_running_loop().time()
+        if now_s >= self._dropped_told_at + _TELL_DROPPED_S:
+            log.warning("bus_messages_dropped", subject=subject, count=self._dropped)
+            self._dropped, self._dropped_told_at = 0, now_s
 
     def _ring(self) -> None:
         for wake in self._listeners:

@@ -22,6 +22,8 @@ from services.kit.wake import Wake
 
 log = structlog.get_logger()
 
+PENDING_BYTES = 16 << 20  # of a watch; what comes faster than it is taken is dropped, and found by the next listing
+
 T = TypeVar("T", bound=Record)
 Receive = Callable[[str, bytes, int], None]  # subject, data, sequence
 
@@ -211,7 +213,7 @@ class _Watch(Generic[T]):
             self._connection = self._bus.connections
             client = self._bus.client
             inbox = client.new_inbox()
-            self._subscription = await client.subscribe(inbox, cb=self._on_message)
+            self._subscription = await client.subscribe(inbox, cb=self._on_message, pending_bytes_limit=PENDING_BYTES)
             config = self._bucket.watching(inbox, api.DeliverPolicy.NEW)
             self._consumer = (await jetstream.add_consumer(self._bucket.stream, config)).name
 

@@ -35,7 +35,7 @@ _DECODER = msgspec.json.Decoder(list[LogLine])
 
 
 class PlacedLine(LogLine, frozen=True, kw_only=True):
-    """A line and its place in its log: nanoseconds since 1970, a little more for each line, the same for all readers."""
+    """A line and its place in its log: nanoseconds since 1970, more for each line, the same for all."""
 
     place_ns: int
 
@@ -160,9 +160,7 @@ def _decoded(message: Msg) -> Iterator[LogLine]:
         log.warning("log_lines_unreadable", reason=str(error))  # one bad chunk does not hide the others
 
 
-async def _messages(
-    jetstream: JetStreamContext, subject: str, start: api.ConsumerConfig
-) -> AsyncGenerator[Msg, None]:
+async def _messages(jetstream: JetStreamContext, subject: str, start: api.ConsumerConfig) -> AsyncGenerator[Msg, None]:
     """Asked for batch by batch, so that a long log waits on the server and not in this process."""
     info = await jetstream.add_consumer(Stream.LOGS, _reading(subject, start))
     subscription = await jetstream.pull_subscribe_bind(info.name, Stream.LOGS)

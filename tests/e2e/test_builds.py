@@ -19,7 +19,15 @@ from tests.parts import wait_for
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 SUM = "def predict(x, y):\n    return x + y\n"
-GREEDY = "kept = b''\n\n\ndef predict(megabytes):\n    global kept\n    kept = b'x' * (megabytes << 20)\n    return len(kept)\n"
+GREEDY = """
+kept = b""
+
+
+def predict(megabytes):
+    global kept
+    kept = b"x" * (megabytes << 20)
+    return len(kept)
+"""
 
 
 @contextmanager

@@ -1,8 +1,9 @@
-"""A whole platform whose disk fills up, and one that is asked for 200 versions at once: it goes on, and recovers."""
+"""A whole platform whose disk fills up, and that is asked for very many versions at once: it goes on, and recovers."""
 
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import secrets
 import tempfile
@@ -101,7 +102,8 @@ def test_a_platform_whose_disk_fills_up_refuses_changes_goes_on_predicting_and_r
         cramped.process(program)
 
 
-MODELS, VERSIONS, DEPLOYED = 40, 5, 3
+VERSIONS, DEPLOYED = 5, 3
+MODELS = int(os.environ.get("MODELWAY_PUBLISHES_AT_ONCE", "80")) // VERSIONS  # 200 take a minute and a half
 
 
 class Crowd:
@@ -139,7 +141,7 @@ class Crowd:
             time.sleep(int(answer.headers["Retry-After"]))
 
 
-def test_two_hundred_publishes_at_once_all_end_built_in_order_and_nobody_has_to_help(
+def test_many_publishes_at_once_all_end_built_in_order_and_nobody_has_to_help(
     cramped: Platform, tmp_path: Path
 ) -> None:
     project = write_project(tmp_path / "crowd", CHATTY)
@@ -160,7 +162,9 @@ def test_two_hundred_publishes_at_once_all_end_built_in_order_and_nobody_has_to_
             listed = client.get(f"{V1}/modelApis/{model_id}/versions").json()
             assert [each["id"] for each in sorted(listed, key=lambda each: each["number"])] == versions
         memory = {name: peak_memory_mb(cramped.process(name).pid) for name in ("api", "builder", "deployer", "nats")}
-    print(f"accepted in {accepted_s:.1f} s ({crowd.refused} told to wait), built in {built_s:.1f} s, {memory} MB at most")
+    print(
+        f"accepted in {accepted_s:.1f} s ({crowd.refused} told to wait), built in {built_s:.1f} s, {memory} MB at most"
+    )
     assert max(memory.values()) < 300
 
 

@@ -148,7 +148,7 @@ class Platform:
 
     async def instance_log(self, desired: Desired, instance_id: InstanceId) -> list[LogLine]:
         subject = log(LogKind.INSTANCE, MODEL_ID, desired.version_id, instance_id)
-        return await read_log(self.bus, subject, limit=10_000)
+        return [*await read_log(self.bus, subject, limit=10_000)]
 
 
 def alive(placement: Placement) -> list[Instance]:

@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -313,31 +314,29 @@ class TestAsRoot:
         runtime.close()
         assert _hidden() == []
 
-    async def test_it_can_fork_and_open_files_up_to_a_limit(
-        self, open_bench: Bench, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        assert (spawn._TASKS, spawn._OPEN_FILES) == (4096, 8192)  # as the documentation says
-        monkeypatch.setattr(spawn, "_TASKS", 30)
-        monkeypatch.setattr(spawn, "_OPEN_FILES", 60)
-        runtime = open_bench.runtime(range(61000, 61100))
-        script = (
-            "import errno, os, time\n"
+    def test_what_a_deployer_starts_can_fork_and_open_files_up_to_a_limit(self) -> None:
+        assert (spawn.TASKS, spawn.OPEN_FILES) == (4096, 8192)  # as the documentation says
+        program = (
+            "import errno, os, signal\n"
             "made = []\n"
             "try:\n"
             "    while len(made) < 500:\n"
-            "        made.append(os.fork())\n"
-            "        if made[-1] == 0: time.sleep(1000); os._exit(0)\n"
-            "except OSError as error: print(20 < len(made) < 31, errno.errorcode[error.errno])\n"
+            "        made.append(os.fork() or signal.pause())\n"
+            "except OSError as error: print(10 < len(made) < 31, errno.errorcode[error.errno])\n"
+            "for pid in made: os.kill(pid, 9)\n"
             "try:\n"
             "    kept = [open('/dev/null') for _ in range(500)]\n"
             "except OSError as error: print(errno.errorcode[error.errno])\n"
         )
-        instance = await run(runtime, open_bench, script)
-        texts = await written(open_bench, instance, 2)
-        await runtime.stop_all(grace_s=1)
-        runtime.close()
-        assert texts == ["True EAGAIN", "EMFILE"]
-        assert harness_processes(open_bench.instances_dir) == []
+        deployer = (
+            "import subprocess\n"
+            "from services.deployer.runtimes.process.spawn import limit_instances\n"
+            "limit_instances(have_own_users=True, open_files=60, tasks=30)\n"
+            f"arguments = [{SYSTEM_PYTHON!r}, '-c', {program!r}]\n"
+            "subprocess.run(arguments, user=61500, group=61500, extra_groups=[], cwd='/')\n"
+        )
+        done = subprocess.run([sys.executable, "-c", deployer], capture_output=True, text=True, timeout=30, check=True)
+        assert done.stdout.split("\n")[:2] == ["True EAGAIN", "EMFILE"], done.stderr
 
     async def test_an_instance_drops_to_a_user_of_its_model_and_can_gain_no_rights(self, open_bench: Bench) -> None:
         runtime = open_bench.runtime(range(61000, 61100))

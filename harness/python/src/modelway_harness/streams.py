@@ -25,8 +25,8 @@ class _Forgiving(io.FileIO):
 
 def make_streams_forgiving() -> None:
     """Replace both. A character that cannot be encoded is escaped; a line is written as soon as it ends."""
-    sys.stdout = sys.__stdout__ = _opened(1)
-    sys.stderr = sys.__stderr__ = _opened(2)
+    sys.stdout = sys.__stdout__ = _opened(1)  # type: ignore[misc]  # final only in the types
+    sys.stderr = sys.__stderr__ = _opened(2)  # type: ignore[misc]
 
 
 def _opened(descriptor: int) -> io.TextIOWrapper:

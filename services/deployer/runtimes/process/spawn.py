@@ -18,8 +18,8 @@ from services.kit.config import Secret
 _PR_SET_NO_NEW_PRIVS = 38
 _FIRST_TO_GO = "500"  # when the machine runs out of memory the kernel takes models before the platform
 _MAX_BODY_BYTES = 64 << 20
-_OPEN_FILES = 8192  # of one process
-_TASKS = 4096  # processes and threads of all instances of a model, where it has a user of its own
+OPEN_FILES = 8192  # of one process
+TASKS = 4096  # processes and threads of all instances of a model, where it has a user of its own
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,6 +33,21 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     uid: int | None  # None: as the deployer's own user
     mark: int | None = None  # a group of its own
     variables: dict[str, Secret] = {}  # the model's own
+
+
+def limit_instances(*, have_own_users: bool, open_files: int = OPEN_FILES, tasks: int = TASKS) -> None:
+    """Bounds this process and, since limits are handed down and never raised, whatever it starts from now on.
+
+    Changing those of another process takes a right that root has not everywhere. The number of tasks counts by user,
+    and not for root: it is set where instances have users of their own.
+    """
+    limits = {resource.RLIMIT_CORE: 0, resource.RLIMIT_NOFILE: open_files}
+    if have_own_users:
+        limits[resource.RLIMIT_NPROC] = tasks
+    for kind, most in limits.items():
+        _, hard = resource.getrlimit(kind)
+        bound = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        resource.setrlimit(kind, (bound, bound))
 
 
 def renounce_privileges() -> None:
@@ -107,20 +122,9 @@ def spawn(workload: Workload, place: Place) -> subprocess.Popen[bytes]:
         raise WorkloadRejected("an environment variable of the model cannot be given to a process") from error
     except (OSError, subprocess.SubprocessError) as error:
         raise Unavailable(f"no process can be started now: {error}") from error
-    _limit(process.pid, place.uid)
     with suppress(OSError):
         Path(f"/proc/{process.pid}/oom_score_adj").write_text(_FIRST_TO_GO)
     return process
-
-
-def _limit(pid: int, uid: int | None) -> None:
-    """Handed down to all that the instance starts; Python is not up yet, so nothing of it has been used."""
-    limits = {resource.RLIMIT_CORE: 0, resource.RLIMIT_NOFILE: _OPEN_FILES}
-    if uid is not None:
-        limits[resource.RLIMIT_NPROC] = _TASKS
-    for kind, most in limits.items():
-        with suppress(OSError, ValueError):  # it has ended already, or may have less than this
-            resource.prlimit(pid, kind, (most, most))
 
 
 OUTPUT_FILES = {"stdout": "stdout.log", "stderr": "stderr.log"}

@@ -107,7 +107,9 @@ async def test_no_request_to_any_route_is_an_internal_error(
 ) -> None:
     api, _ = served
     known = await _known(api)
-    route = data.draw(st.sampled_from(routes(deps)))
+    every = routes(deps)
+    with_body = [route for route in every if route.method in ("POST", "PUT")]
+    route = data.draw(st.sampled_from(with_body) | st.sampled_from(every))
     path = re.sub(r"\{(\w+)\}", lambda found: _quoted(data.draw(_ids(known[found[1]]), found[1])), route.path)
     query = data.draw(st.dictionaries(st.sampled_from(PARAMETERS), texts, max_size=3))
     asked = "&".join(f"{name}={_quoted(value)}" for name, value in query.items())

@@ -17,7 +17,7 @@ from services.api.store.database import CALL_DEADLINE_S, connect, prepare
 from services.api.store.store import MongoStore
 from services.api.store.waiting import MOST_WAITING
 from tests.bad_days import Link
-from tests.parts import Database, wait_until_async
+from tests.parts import Database, wait_until, wait_until_async
 from tests.services.api.http.client import V1, Answer, Client, model_body
 from tests.services.api.http.conftest import API_KEY
 
@@ -39,7 +39,7 @@ async def store(link: Link) -> AsyncIterator[MongoStore]:
     await prepare(named)
     yield MongoStore(client, named)
     link.flow()
-    client.close()
+    await asyncio.to_thread(client.close)
 
 
 async def timed(api: Client, method: str, path: str, body: object = None) -> tuple[Answer, float]:
@@ -85,9 +85,9 @@ async def test_a_change_that_hangs_in_the_middle_of_its_transaction_is_answered_
     api: Client, link: Link
 ) -> None:
     await api.project("before")
-    link.delay_s = 0.3  # so that the transaction is under way when it hangs
+    link.delay_s, before = 0.3, link.answers  # so that the transaction is under way when it hangs
     changing = asyncio.create_task(timed(api, "POST", "/v4/projects", {"name": "torn"}))
-    await asyncio.sleep(1.0)
+    await wait_until(lambda: link.answers >= before + 3)
     link.hang()
     answer, seconds = await changing
     assert_come_again(answer)
