@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from benchmarks.api_alone import ApiAlone
 from benchmarks.figures import Figure, percentile, ratio
 from benchmarks.histories import busy_history, many_versions, model_of, store_history
-from benchmarks.load import pairs
+from benchmarks.load import Outcome, pairs
 from benchmarks.reads import AUDIT_AT, MODELS_AT
 from benchmarks.stage import Stage
 from services.api.store.database import Database
@@ -33,6 +33,8 @@ SIZES = (1_000, 10_000, 100_000)
 READS = {
     "list": MODELS_AT,
     "show": f"{MODELS_AT}/{model_of(1)}",
+}
+AUDITS = {
     "audit of a model": f"{AUDIT_AT}?limit=20&modelId={model_of(1)}",
     "audit of all": f"{AUDIT_AT}?limit=20",
 }
@@ -76,19 +78,20 @@ def _reads(stage: Stage) -> list[Figure]:
         young.with_database(lambda database: _fill(database, MODELS * YOUNG))
         old.with_database(lambda database: _fill(database, EVENTS))
         with young.serving(), old.serving():
-            lanes = [
-                api.get(f"{what}, {events} events", path)
-                for what, path in READS.items()
-                for api, events in ((young, "hardly any"), (old, f"{EVENTS:,}"))
-            ]
-            outcomes = pairs(lanes, rounds=ROUNDS)
+            outcomes = {**_pairs(young, old, READS, ROUNDS), **_pairs(young, old, AUDITS, ROUNDS // 10)}
         verified = old.with_database(_verify)
     latencies = {name: outcome.latencies_ms for name, outcome in outcomes.items()}
     figures = [_latency(name, samples) for name, samples in latencies.items()]
-    for what in READS:
+    for what in (*READS, *AUDITS):
         few, many = (figure.value for figure in figures if figure.name.startswith(f"{what}, "))
         figures.append(ratio(f"{what}, 100,000 events against hardly any", many, few, at_most=FLAT))
     return [*figures, verified]
+
+
+def _pairs(young: ApiAlone, old: ApiAlone, paths: Mapping[str, str], rounds: int) -> dict[str, Outcome]:
+    apis = {"hardly any": young, f"{EVENTS:,}": old}
+    lanes = [api.get(f"{what}, {events} events", path) for what, path in paths.items() for events, api in apis.items()]
+    return pairs(lanes, rounds=rounds, warm_up=rounds // 10)
 
 
 def _latency(name: str, samples: list[float]) -> Figure:
