@@ -9,6 +9,7 @@ import time
 import tracemalloc
 
 import msgspec
+import psutil
 import pytest
 import structlog
 
@@ -68,7 +69,7 @@ async def test_a_listing_of_which_something_was_dropped_is_no_listing(
 async def test_a_flood_of_log_lines_for_a_bus_that_hangs_is_dropped_and_counted(
     bus: Bus, nats_server: NatsServer
 ) -> None:
-    os.kill(nats_server.pid, signal.SIGSTOP)
+    await hang(nats_server)
     try:
         line = LogLine(at=now(), text="x" * 1000)
         tracemalloc.start()
@@ -98,7 +99,7 @@ async def test_a_flood_of_log_lines_for_a_bus_that_hangs_is_dropped_and_counted(
 
 async def test_whoever_asks_a_bus_that_hangs_is_told_within_the_deadline(bus: Bus, nats_server: NatsServer) -> None:
     routes = bus.bucket(Bucket.ROUTES, Route)
-    os.kill(nats_server.pid, signal.SIGSTOP)
+    await hang(nats_server)
     try:
         began = time.monotonic()
         asked = [routes.put("a", route(1)), routes.get("a"), routes.list(), read_log(bus, LOG, limit=1)]
@@ -108,6 +109,11 @@ async def test_whoever_asks_a_bus_that_hangs_is_told_within_the_deadline(bus: Bu
     finally:
         os.kill(nats_server.pid, signal.SIGCONT)
     await wait_until_async(lambda: _puts(bus), 15, what="the bus answers again")
+
+
+async def hang(server: NatsServer) -> None:
+    os.kill(server.pid, signal.SIGSTOP)
+    await wait_until(lambda: psutil.Process(server.pid).status() == psutil.STATUS_STOPPED)
 
 
 async def _puts(bus: Bus) -> bool:
