@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+
+import structlog
 
 from benchmarks import calls, changes, growth, idle, publish, reads, up
 from benchmarks.figures import Figure, Result
@@ -26,6 +29,7 @@ def main(names: Sequence[str]) -> int:
     if unknown := set(names) - BENCHMARKS.keys():
         sys.stderr.write(f"There is no benchmark {', '.join(sorted(unknown))}: there are {', '.join(BENCHMARKS)}.\n")
         return 2
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     with Stage() as stage:
         for name in names or BENCHMARKS:
             result = measure(name, stage)

@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 from chaos.match import Match, Played
@@ -29,7 +30,8 @@ def main(arguments: Sequence[str]) -> int:
     _say("\n" + table(played))
     lost = [each for each in played if each.wrong]
     for each in lost:
-        _say(f"\n{each.name} was lost; play it again with: python -m chaos --seed {each.name.split()[1].rstrip(',')}")
+        again = f'make chaos CHAOS="--seed {each.seed} --rounds {each.number}"'
+        _say(f"\n{each.name} was lost; play it again with: {again}")
         _say("\n".join(f"  - {said}" for said in each.wrong))
     return 1 if lost else 0
 
@@ -38,8 +40,11 @@ def play_seed(seed: int, options: argparse.Namespace) -> list[Played]:
     """All rounds of one seed on one platform; ends with the first round that is lost, whose home is kept."""
     played: list[Played] = []
     until = time.monotonic() + 60 * options.minutes
-    with platform() as running, tempfile.TemporaryDirectory(prefix="mw-chaos-") as folder:
-        match = Match(running, Path(folder))
+    with (
+        platform() as running,
+        tempfile.TemporaryDirectory(prefix="mw-chaos-") as folder,
+        closing(Match(running, Path(folder))) as match,
+    ):
         number = 0
         while number < options.rounds or (not options.rounds and time.monotonic() < until):
             number += 1

@@ -17,6 +17,7 @@ from chaos.processes import kill, victims
 from tests.e2e.platform import Platform, command_of
 
 _FOUND_WITHIN_S = 4.0
+_UV_WITHIN_S = 15.0  # it comes with the next build that needs it, and lives for a second
 _SERVES_AGAIN_S = 15.0  # after HAProxy's own death, its restart included
 _AFTER_UP_S = 45.0  # instances that died are started again
 _IN_FLIGHT_S = 8.0
@@ -84,7 +85,7 @@ class Faults:
             kill(found)
 
     def _find(self, whom: str) -> list[psutil.Process]:
-        until = time.monotonic() + _FOUND_WITHIN_S
+        until = time.monotonic() + (_UV_WITHIN_S if whom == "uv" else _FOUND_WITHIN_S)
         while True:
             found = victims(self.platform, whom, steady=self.steady)
             if found or time.monotonic() > until:

@@ -25,7 +25,8 @@ _STEADY = "steady"
 class Played:
     """How a round went. It is lost when `wrong` has anything in it."""
 
-    name: str
+    seed: int
+    number: int
     struck: tuple[str, ...]
     operations: int
     refused: int
@@ -35,6 +36,10 @@ class Played:
     settled_s: float
     settled_last: str  # what took the longest
     wrong: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        return f"seed {self.seed}, round {self.number}"
 
 
 class Match:
@@ -53,6 +58,9 @@ class Match:
         self._token = self._operations.client.token(self._operations.client.model(_STEADY))
         self._steady = self._operations.client.versions(_STEADY)[0].id[-8:]
 
+    def close(self) -> None:
+        self._operations.close()
+
     def play(self, plan: Round) -> Played:
         operations = self._operations
         operations.done.clear()
@@ -70,9 +78,10 @@ class Match:
         done = {what: count for what, count in operations.done.items() if what != "refused"}
         unexcused = unexplained(callers.failed, faults.excuses)
         wrong = [*left, *operations.wrong, *faults.wrong]
-        wrong += [f"a call failed at {each.began_at - began_at:.1f} s: {each.what}" for each in unexcused]
+        wrong += _told(unexcused, began_at)
         return Played(
-            name=str(plan),
+            seed=plan.seed,
+            number=plan.number,
             struck=tuple(faults.struck),
             operations=sum(done.values()),
             refused=operations.done["refused"],
@@ -130,3 +139,8 @@ def unexplained(failed: Sequence[FailedCall], excuses: Sequence[Excuse]) -> list
         else:
             unexcused.append(call)
     return unexcused
+
+
+def _told(failed: Sequence[FailedCall], began_at: float, *, at_most: int = 5) -> list[str]:
+    said = [f"a call failed at {each.began_at - began_at:.1f} s: {each.what}" for each in failed]
+    return said if len(said) <= at_most else [*said[:at_most], f"{len(said) - at_most} more calls failed"]

@@ -57,6 +57,10 @@ class Operations:
         self._answer = 0
         self._following: list[threading.Thread] = []
 
+    def close(self) -> None:
+        self.client.close()
+        self.transport.http.close()
+
     def carry_out(self, operation: Operation) -> None:
         """Returns once the platform has accepted it; a publish is followed to its end in the background."""
         kept = self.kept[operation.model]
@@ -141,7 +145,7 @@ class Operations:
         project.mkdir(parents=True)
         (project / "predict.py").write_text(script)
         requirements = None
-        if operation.draw % 3 == 0:
+        if operation.draw % 5 < 3:
             packages = _REQUIREMENTS[operation.draw // 7 % len(_REQUIREMENTS)]
             requirements = f"# {answer}\n{packages}\n"
         return Plan(

@@ -45,9 +45,11 @@ from services.kit.wake import Wake
 log = structlog.get_logger()
 
 LOOK_EVERY_S = 0.25
+QUIET_EVERY_S = 2.0  # with nothing that could end or fall due by itself: the mirrors ring for all else
 SWEEP_EVERY_S = 2.0
 MEMORY_STEP_BYTES = 16 << 20  # smaller changes of an instance's memory are not worth telling
 OVERDUE_S = 30.0  # without a look something is wrong with this process
+_AT_REST = (PlacementPhase.STOPPED, PlacementPhase.FAILED)
 MAX_ENDED = 8  # of one version, waiting for their output to be read; beyond that it is given up
 
 
@@ -93,6 +95,7 @@ class Deployer:
         self._told: dict[VersionId, Placement] = {}
         self._actions = Actions(runtime, wake)
         self._is_bus_silent = False
+        self._runs_anything = True  # until a look has found nothing
         self._looked_at = time.monotonic()
 
     def check(self) -> str | None:
@@ -110,7 +113,7 @@ class Deployer:
                     log.warning("look_put_off", reason=error.reason)
                     await stop.wait_for(error.retry_after_s)
                 self._looked_at = time.monotonic()
-                await self._wake.wait_or(stop, LOOK_EVERY_S)
+                await self._wake.wait_or(stop, self._next_look_s())
         finally:
             self._actions.cancel()
 
@@ -129,6 +132,7 @@ class Deployer:
             self._learn(version_id, outcome)
         self._is_bus_silent = False
         observed = await self._runtime.observe()
+        self._runs_anything = bool(observed)
         self._instance_logs.follow(observed)
         if self._found is None:
             listed = await self._placements.list() if self._mirrors.desired.has_listed else None
@@ -142,6 +146,10 @@ class Deployer:
         for version_id in self._versions(by_version):
             if not self._actions.is_starting(version_id):
                 await self._look_at(version_id, replace(world, observed=tuple(by_version[version_id])))
+
+    def _next_look_s(self) -> float:
+        is_at_rest = all(each.placement.phase in _AT_REST for each in self._progress.values())
+        return QUIET_EVERY_S if is_at_rest and not self._runs_anything else LOOK_EVERY_S
 
     def _learn(self, version_id: VersionId, outcome: WorkloadRejected | Unavailable | None) -> None:
         progress = self._progress[version_id]

@@ -1,11 +1,13 @@
 """This file is loaded into the supervisor: it ends a server that lives but says that it cannot go on.
 
 The supervisor starts again what dies. After a full disk NATS takes no message into a stream ever again, and the
-database answers nothing; both live on, and both are well after a start. So they are ended, once there is room.
+database answers nothing; both live on, and both are well after a start. So they are ended, once there is room. And
+NATS goes on for ever with streams whose files were deleted: it takes no message and says nothing to anybody.
 """
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -46,6 +48,7 @@ class Revival:
         self._heard = b""
         self._stuck: dict[str, int] = {}  # name -> the process that cannot go on
         self._asking: threading.Thread | None = None
+        self._streams = StreamFolders(root / "nats")
 
     def listen(self, event: Any) -> None:
         """To what the database prints, which comes in pieces."""
@@ -66,6 +69,8 @@ class Revival:
 
     def _revive(self, process: Any, logger: Any) -> None:
         name = process.config.name
+        if name == "nats" and process.pid and self._streams.has_lost_one(process.pid):
+            self._stuck["nats"] = process.pid
         if name == "nats" and process.pid and not (self._asking and self._asking.is_alive()):
             self._asking = threading.Thread(target=self._ask, args=(process.pid,), daemon=True)
             self._asking.start()
@@ -86,6 +91,29 @@ class Revival:
     def _has_room(self, server: str) -> bool:
         found = os.statvfs(self._root / server)  # each has the folder of its name
         return found.f_bavail * found.f_frsize >= ROOM_BYTES
+
+
+class StreamFolders:
+    """The folders of the streams in a storage. None of them ever goes away while NATS runs: we delete no stream."""
+
+    def __init__(self, storage: Path) -> None:
+        self._storage = storage
+        self._seen: set[tuple[str, int]] = set()
+        self._server = 0
+
+    def has_lost_one(self, server: int) -> bool:
+        """Whether the process `server` lost a folder that an earlier call has seen; a new process has lost nothing."""
+        before = self._seen if server == self._server else set()
+        self._server, self._seen = server, self._look()
+        return bool(before - self._seen)
+
+    def _look(self) -> set[tuple[str, int]]:
+        """By name and by identity: another folder in the place of one that was moved away is not the same."""
+        found = set()
+        for path in self._storage.glob("jetstream/*/streams/*"):
+            with contextlib.suppress(FileNotFoundError):
+                found.add((str(path), path.stat().st_ino))
+        return found
 
 
 def bus_fault(configuration: Path) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 def test_a_short_round_of_operations_and_deaths_leaves_everything_where_its_events_say(tmp_path: Path) -> None:
     plan = draw_round(1, 1, length_s=12, only=("deployer", "api", "steady-instance", "nats-emptied"))
-    with platform() as running:
-        played = Match(running, tmp_path).play(plan)
+    with platform() as running, closing(Match(running, tmp_path)) as match:
+        played = match.play(plan)
     assert played.wrong == (), played
     assert played.sent > 50
     assert played.operations >= 3

@@ -38,7 +38,7 @@ S = TypeVar("S", bound=State)
 
 _MARGIN_S = 0.25
 _FORGOTTEN_AT_ONCE = 50  # SecantusDB takes four times as long for twice as many from here on
-_LOOKS_BACK = tuple(timedelta(seconds=10 * 8**power) for power in range(9))  # to five years
+_LOOKS_BACK = tuple(timedelta(seconds=10 * 2**power) for power in range(25))  # to ten years
 _MOVING = [str(phase) for phase in (DeploymentPhase.STARTING, DeploymentPhase.STALLED, DeploymentPhase.STOPPING)]
 
 
