@@ -57,7 +57,7 @@ def needed_artifacts(model: Model) -> frozenset[Digest]:
     return frozenset(
         version.artifact
         for version in model.versions
-        if version.artifact is not None and needs_its_build(model, version)
+        if version.artifact is not None and needs_its_build(version)
     )
 
 

@@ -9,8 +9,8 @@ import msgspec
 
 from services.core.events import Source
 from services.core.ids import AggregateId, Digest, VersionId
-from services.core.records import BuildReport
-from services.core.settings import Settings
+from services.core.records import BuildReport, Rollout
+from services.core.settings import Defaults, Settings
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,6 +24,7 @@ class CreateModel(Command, frozen=True, kw_only=True):
     project_id: AggregateId
     environment_id: AggregateId
     settings: Settings
+    defaults: Defaults = Defaults()
     is_restricted: bool = True
 
 
@@ -32,9 +33,28 @@ class DescribeModel(Command, frozen=True, kw_only=True):
     description: str
     environment_id: AggregateId
     instances: int
+    defaults: Defaults = Defaults()
+
+
+class ChangeSettings(Command, frozen=True, kw_only=True):
+    """The settings as a whole, as they should be. What restarts, restarts with the newest `defaults`."""
+
+    settings: Settings
+    defaults: Defaults = Defaults()
+
+
+class ScaleInstances(Command, frozen=True, kw_only=True):
+    """The platform's own answer to how busy the model is."""
+
+    instances: int
+    reason: str
 
 
 class ArchiveModel(Command, frozen=True, kw_only=True):
+    pass
+
+
+class RestoreModel(Command, frozen=True, kw_only=True):
     pass
 
 
@@ -46,10 +66,61 @@ class PublishVersion(Command, frozen=True, kw_only=True):
     monitoring_enabled: bool = False
     records_invocations: bool = False
     should_deploy: bool = True
+    example_input: str = ""
+    defaults: Defaults = Defaults()
 
 
 class StartVersion(Command, frozen=True, kw_only=True):
     version_id: VersionId
+    defaults: Defaults = Defaults()
+
+
+class RestartVersion(Command, frozen=True, kw_only=True):
+    """New instances in place of those that run, with the newest settings and `defaults`."""
+
+    version_id: VersionId
+    defaults: Defaults = Defaults()
+
+
+class PromoteVersion(Command, frozen=True, kw_only=True):
+    """`labels/prod` leads to the version, once it is ready; it is started first if it does not run."""
+
+    version_id: VersionId
+    defaults: Defaults = Defaults()
+
+
+class DemoteVersion(Command, frozen=True, kw_only=True):
+    """`labels/prod` does not lead to the version any more, but to none."""
+
+    version_id: VersionId
+
+
+class RollBack(Command, frozen=True, kw_only=True):
+    """`label` leads to the version it led to before. None: prod, in advanced mode where it was used, else latest."""
+
+    label: str | None = None
+    defaults: Defaults = Defaults()
+
+
+class SetCanary(Command, frozen=True, kw_only=True):
+    """`share` percent of the calls of `label` go to the version, once it is ready; it is started if it does not run."""
+
+    label: str
+    version_id: VersionId
+    share: float
+    defaults: Defaults = Defaults()
+
+
+class CompleteCanary(Command, frozen=True, kw_only=True):
+    label: str
+
+
+class WithdrawCanary(Command, frozen=True, kw_only=True):
+    label: str
+
+
+class RecordRollout(Command, frozen=True, kw_only=True):
+    rollout: Rollout
 
 
 class StopVersion(Command, frozen=True, kw_only=True):
@@ -109,10 +180,21 @@ class ShowAccessToken(Command, frozen=True, kw_only=True):
 ModelCommand = (
     CreateModel
     | DescribeModel
+    | ChangeSettings
+    | ScaleInstances
     | ArchiveModel
+    | RestoreModel
     | PublishVersion
     | StartVersion
     | StopVersion
+    | RestartVersion
+    | PromoteVersion
+    | DemoteVersion
+    | RollBack
+    | SetCanary
+    | CompleteCanary
+    | WithdrawCanary
+    | RecordRollout
     | CancelBuild
     | RecordBuild
     | RecordReady
@@ -179,4 +261,32 @@ class RevokeApiKey(Command, frozen=True, kw_only=True):
 
 
 PersonCommand = AddPerson | AddApiKey | RevokeApiKey
-AnyCommand = ModelCommand | ProjectCommand | EnvironmentCommand | PersonCommand
+
+
+class SetConfiguration(Command, frozen=True, kw_only=True):
+    """`value` None: the default again."""
+
+    key: str
+    value: int | float | None
+
+
+class CreateQuota(Command, frozen=True, kw_only=True):
+    quota_id: str
+    name: str
+    cpu_requested: float
+    cpu_limit: float
+    memory_requested_bytes: int
+    memory_limit_bytes: int
+
+
+class ChangeQuota(Command, frozen=True, kw_only=True):
+    """None: as it is."""
+
+    quota_id: str
+    is_visible: bool | None = None
+    is_default: bool | None = None
+
+
+ConfigurationCommand = SetConfiguration
+QuotaCommand = CreateQuota | ChangeQuota
+AnyCommand = ModelCommand | ProjectCommand | EnvironmentCommand | PersonCommand | ConfigurationCommand | QuotaCommand

@@ -1,8 +1,6 @@
 """This file is what a command on a Model API brings about.
 
-Basic routing: `latest` goes to the version that was ordered to run last among those that have become wholly ready; the
-versions ordered before it are then stopped. So a version that fails to build or to start never touches the one that
-serves, and a late, repeated or reordered observation cannot move a label backwards.
+core/promotion decides who answers its labels, core/tuning what a change of settings does, core/takeover in which order.
 """
 
 from __future__ import annotations
@@ -12,53 +10,65 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from services.core import promotion, tokens, tuning
 from services.core import settings as bounds
 from services.core.commands import (
     ArchiveModel,
     CancelBuild,
+    ChangeSettings,
+    CompleteCanary,
     CreateAccessToken,
     CreateModel,
+    DemoteVersion,
     DescribeModel,
     ModelCommand,
+    PromoteVersion,
     PublishVersion,
     RecordBuild,
     RecordFailed,
     RecordReady,
+    RecordRollout,
     RecordStalled,
     RecordStopped,
     RegenerateAccessToken,
+    RestartVersion,
+    RestoreModel,
     RevokeAccessToken,
+    RollBack,
+    ScaleInstances,
+    SetCanary,
     ShowAccessToken,
     StartVersion,
     StopVersion,
+    WithdrawCanary,
 )
 from services.core.errors import NotFound, Refused
 from services.core.events import (
-    AccessTokenCreated,
-    AccessTokenRegenerated,
-    AccessTokenRevoked,
-    AccessTokenShown,
     BuildCancelled,
     BuildCompleted,
     BuildFailed,
     BuildStarted,
+    DefaultsPickedUp,
     DeploymentOrdered,
     Event,
     InstancesSet,
-    LabelMoved,
     ModelArchived,
     ModelCreated,
     ModelDescribed,
-    StopOrdered,
-    VersionBecameReady,
+    ModelRestored,
+    RestartFailed,
+    RolloutMeasured,
     VersionFailed,
     VersionPublished,
     VersionStalled,
     VersionStopped,
 )
-from services.core.lifecycle import Version, evolve_version
-from services.core.model import LATEST, Model
+from services.core.lifecycle import DeploymentPhase, Version, evolve_version
+from services.core.model import LATEST, PROD, Model
+from services.core.promotion import order, pick_up, refuse_archived
 from services.core.records import BuildPhase
+from services.core.settings import Defaults
+from services.core.takeover import end_canaries_of, stop, stop_all
 
 
 def decide(model: Model | None, command: ModelCommand) -> tuple[Event, ...]:
@@ -67,31 +77,28 @@ def decide(model: Model | None, command: ModelCommand) -> tuple[Event, ...]:
     Raises NotFound, Refused or Invalid, each with one sentence for the person who asked.
     """
     if isinstance(command, CreateModel):
-        return () if model is not None else (_created(command),)
+        return () if model is not None else _created(command)
     if model is None:
         raise NotFound("there is no such model")
     return _DECISIONS[type(command)](model, command)
 
 
-def _created(command: CreateModel) -> Event:
-    return ModelCreated(
+def _created(command: CreateModel) -> tuple[Event, ...]:
+    created = ModelCreated(
         name=command.name,
         description=command.description,
         owner_id=command.owner_id,
         project_id=command.project_id,
         environment_id=command.environment_id,
-        settings=bounds.check(command.settings),
+        settings=bounds.check(command.settings, command.defaults),
         is_restricted=command.is_restricted,
     )
-
-
-def _refuse_archived(model: Model) -> None:
-    if model.is_archived:
-        raise Refused(f"model {model.name!r} is archived")
+    picked_up = DefaultsPickedUp(defaults=command.defaults)
+    return (created,) if command.defaults == Defaults() else (created, picked_up)
 
 
 def _describe(model: Model, command: DescribeModel) -> tuple[Event, ...]:
-    _refuse_archived(model)
+    refuse_archived(model)
     events: list[Event] = []
     described = ModelDescribed(
         name=command.name, description=command.description, environment_id=command.environment_id
@@ -103,7 +110,7 @@ def _describe(model: Model, command: DescribeModel) -> tuple[Event, ...]:
     ):
         events.append(described)
     if command.instances != model.settings.instances:
-        bounds.check(replace(model.settings, instances=command.instances))
+        bounds.check(replace(model.settings, instances=command.instances), command.defaults)
         events.append(InstancesSet(instances=command.instances))
     return tuple(events)
 
@@ -112,16 +119,17 @@ def _archive(model: Model, command: ArchiveModel) -> tuple[Event, ...]:
     if model.is_archived:
         return ()
     reason = "the model was archived"
-    ends = [
-        event
-        for version in model.versions
-        for event in (*_stop_events(model, version, reason), *_cancel_events(version, f"not built: {reason}"))
-    ]
-    return (*ends, ModelArchived())
+    cancelled = (event for version in model.versions for event in _cancel_events(version, f"not built: {reason}"))
+    return (*stop_all(model, reason), *cancelled, ModelArchived())
+
+
+def _restore(model: Model, command: RestoreModel) -> tuple[Event, ...]:
+    """Nothing runs yet: what should is started by hand."""
+    return (ModelRestored(),) if model.is_archived else ()
 
 
 def _publish(model: Model, command: PublishVersion) -> tuple[Event, ...]:
-    _refuse_archived(model)
+    refuse_archived(model)
     if any(version.id == command.version_id for version in model.versions):
         return ()
     published = VersionPublished(
@@ -132,47 +140,52 @@ def _publish(model: Model, command: PublishVersion) -> tuple[Event, ...]:
         logs_requests=command.logs_requests,
         monitoring_enabled=command.monitoring_enabled,
         records_invocations=command.records_invocations,
+        example_input=command.example_input,
     )
     if not command.should_deploy:
         return (published,)
-    return (published, DeploymentOrdered(version_id=command.version_id, generation=1))
+    ordered = DeploymentOrdered(version_id=command.version_id, generation=1)
+    return (published, *pick_up(model, command.defaults), ordered)
 
 
 def _start(model: Model, command: StartVersion) -> tuple[Event, ...]:
-    _refuse_archived(model)
+    refuse_archived(model)
     version = model.version(command.version_id)
-    if version.build is BuildPhase.FAILED:
-        raise Refused(f"version {version.number} cannot start: its build failed: {version.reason}")
-    if version.is_wanted:
-        return ()
-    return (DeploymentOrdered(version_id=version.id, generation=version.generation + 1),)
+    return () if version.is_wanted else order(model, version, _due(model, version), command.defaults)
+
+
+def _due(model: Model, version: Version) -> tuple[str, ...]:
+    """The labels that a version gets by being started: in basic mode `latest`; in advanced mode what it had when it was
+    stopped, and `latest` if it is the newest. One that gets none is there to be promoted.
+    """
+    if PROD not in model.known_labels:
+        return (LATEST,)
+    had = tuple(
+        label for label in model.known_labels if label not in model.labels and model.previous.get(label) == version.id
+    )
+    serving = model.labels.get(LATEST)
+    is_newest = serving is None or model.version(serving).number < version.number
+    return tuple(sorted({*had, LATEST})) if is_newest and PROD not in had else had
 
 
 def _stop(model: Model, command: StopVersion) -> tuple[Event, ...]:
-    return _stop_events(model, model.version(command.version_id), "asked for")
-
-
-def _stop_events(model: Model, version: Version, reason: str) -> tuple[Event, ...]:
-    """Routed out first, then stopped: the order that no request may notice."""
-    if not version.is_wanted:
-        return ()
-    unlabel = (
-        LabelMoved(label=label, version_id=None, previous=version.id)
-        for label, labelled in sorted(model.labels.items())
-        if labelled == version.id
-    )
-    return (*unlabel, StopOrdered(version_id=version.id, reason=reason))
+    return stop(model, model.version(command.version_id), "asked for")
 
 
 def _cancel_build(model: Model, command: CancelBuild) -> tuple[Event, ...]:
     version = model.version(command.version_id)
     if version.is_built:
         raise Refused(f"version {version.number} is built already: there is no build to cancel")
-    return _cancel_events(version, f"the build was cancelled by {command.by}")
+    cancelled = _cancel_events(version, f"the build was cancelled by {command.by}")
+    return (*cancelled, *(_failed_canaries(model, version) if cancelled else ()))
 
 
 def _cancel_events(version: Version, reason: str) -> tuple[Event, ...]:
     return (BuildCancelled(version_id=version.id, reason=reason),) if version.is_unbuilt else ()
+
+
+def _failed_canaries(model: Model, version: Version) -> tuple[Event, ...]:
+    return end_canaries_of(model, version, f"version {version.number} failed")
 
 
 def _record_build(model: Model, command: RecordBuild) -> tuple[Event, ...]:
@@ -184,39 +197,36 @@ def _record_build(model: Model, command: RecordBuild) -> tuple[Event, ...]:
         case BuildPhase.COMPLETE if report.artifact is not None:
             return (BuildCompleted(version_id=version.id, artifact=report.artifact, build_s=report.build_s),)
         case BuildPhase.FAILED:
-            return (BuildFailed(version_id=version.id, reason=report.reason),)
+            return (
+                BuildFailed(version_id=version.id, reason=report.reason),
+                *_failed_canaries(model, version),
+            )
         case BuildPhase.BUILDING if version.build is BuildPhase.PENDING:
             return (BuildStarted(version_id=version.id, attempt=report.attempt),)
         case _:
             return ()
 
 
-def _record_ready(model: Model, command: RecordReady) -> tuple[Event, ...]:
-    version = model.version(command.version_id)
-    ready = VersionBecameReady(version_id=version.id, generation=command.generation)
-    if evolve_version(version, ready, model.revision) is version:
-        return ()
-    serving = model.labels.get(LATEST)
-    if serving is not None and model.version(serving).ordered_at > version.ordered_at:
-        return (ready, StopOrdered(version_id=version.id, reason="a version ordered later already serves"))
-    switch = LabelMoved(label=LATEST, version_id=version.id, previous=serving)
-    superseded = (
-        StopOrdered(version_id=other.id, reason=f"version {version.number} took over")
-        for other in model.versions
-        if other.is_wanted and other.ordered_at < version.ordered_at
-    )
-    return (ready, switch, *superseded)
-
-
 def _record_stalled(model: Model, command: RecordStalled) -> tuple[Event, ...]:
     version = model.version(command.version_id)
+    if version.deployment is DeploymentPhase.RESTARTING:
+        return _restart_failed(model, version, command)
     event = VersionStalled(version_id=version.id, generation=command.generation, reason=command.reason)
     return _if_it_applies(model, version, event)
 
 
 def _record_failed(model: Model, command: RecordFailed) -> tuple[Event, ...]:
     version = model.version(command.version_id)
+    if version.deployment is DeploymentPhase.RESTARTING:
+        return _restart_failed(model, version, command)
     event = VersionFailed(version_id=version.id, generation=command.generation, reason=command.reason)
+    failed = _if_it_applies(model, version, event)
+    return (*failed, *(_failed_canaries(model, version) if failed else ()))
+
+
+def _restart_failed(model: Model, version: Version, command: RecordStalled | RecordFailed) -> tuple[Event, ...]:
+    """What runs with the old settings serves on."""
+    event = RestartFailed(version_id=version.id, generation=command.generation, reason=command.reason)
     return _if_it_applies(model, version, event)
 
 
@@ -229,42 +239,38 @@ def _if_it_applies(model: Model, version: Version, event: Event) -> tuple[Event,
     return () if evolve_version(version, event, model.revision) is version else (event,)
 
 
-def _create_token(model: Model, command: CreateAccessToken) -> tuple[Event, ...]:
-    _refuse_archived(model)
-    if any(token.id == command.token_id for token in model.tokens):
-        return ()
-    if any(token.name == command.name for token in model.tokens):
-        raise Refused(f"model {model.name!r} already has an access token named {command.name!r}")
-    return (AccessTokenCreated(token_id=command.token_id, name=command.name, token_hash=command.token_hash),)
-
-
-def _regenerate_token(model: Model, command: RegenerateAccessToken) -> tuple[Event, ...]:
-    token = model.token(command.token_id)
-    return (AccessTokenRegenerated(token_id=token.id, token_hash=command.token_hash),)
-
-
-def _revoke_token(model: Model, command: RevokeAccessToken) -> tuple[Event, ...]:
-    return (AccessTokenRevoked(token_id=model.token(command.token_id).id),)
-
-
-def _show_token(model: Model, command: ShowAccessToken) -> tuple[Event, ...]:
-    return (AccessTokenShown(token_id=model.token(command.token_id).id),)
+def _record_rollout(model: Model, command: RecordRollout) -> tuple[Event, ...]:
+    rollout = command.rollout
+    known = {version.id for version in model.versions}
+    is_known = any(each.id == rollout.id for each in model.rollouts)
+    return () if is_known or rollout.version_id not in known else (RolloutMeasured(rollout=rollout),)
 
 
 _DECISIONS: dict[type, Callable[[Model, Any], tuple[Event, ...]]] = {
     DescribeModel: _describe,
+    ChangeSettings: tuning.change_settings,
+    ScaleInstances: tuning.scale,
     ArchiveModel: _archive,
+    RestoreModel: _restore,
     PublishVersion: _publish,
     StartVersion: _start,
     StopVersion: _stop,
+    RestartVersion: tuning.restart,
+    PromoteVersion: promotion.promote,
+    DemoteVersion: promotion.demote,
+    RollBack: promotion.roll_back,
+    SetCanary: promotion.set_canary,
+    CompleteCanary: promotion.complete_canary,
+    WithdrawCanary: promotion.withdraw_canary,
+    RecordRollout: _record_rollout,
     CancelBuild: _cancel_build,
     RecordBuild: _record_build,
-    RecordReady: _record_ready,
+    RecordReady: promotion.record_ready,
     RecordStalled: _record_stalled,
     RecordFailed: _record_failed,
     RecordStopped: _record_stopped,
-    CreateAccessToken: _create_token,
-    RegenerateAccessToken: _regenerate_token,
-    RevokeAccessToken: _revoke_token,
-    ShowAccessToken: _show_token,
+    CreateAccessToken: tokens.create,
+    RegenerateAccessToken: tokens.regenerate,
+    RevokeAccessToken: tokens.revoke,
+    ShowAccessToken: tokens.show,
 }

@@ -12,7 +12,8 @@ from enum import StrEnum
 import msgspec
 
 from services.core.ids import AggregateId, Digest, EventId, VersionId
-from services.core.settings import Settings
+from services.core.records import Rollout
+from services.core.settings import Defaults, Settings
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
@@ -37,6 +38,47 @@ class ModelDescribed(Event, frozen=True, kw_only=True, tag="model.described"):
 
 class InstancesSet(Event, frozen=True, kw_only=True, tag="model.instances-set"):
     instances: int
+
+
+class SettingsChanged(Event, frozen=True, kw_only=True, tag="model.settings-changed"):
+    settings: Settings
+
+
+class DefaultsPickedUp(Event, frozen=True, kw_only=True, tag="model.defaults-picked-up"):
+    """What the platform's configuration says holds from here on for what the model leaves to it."""
+
+    defaults: Defaults
+
+
+class InstancesScaled(Event, frozen=True, kw_only=True, tag="model.instances-scaled"):
+    """By the platform, within the bounds of the model's scaling."""
+
+    instances: int
+    reason: str
+
+
+class CanarySet(Event, frozen=True, kw_only=True, tag="canary.set"):
+    """`version_id` answers `share` percent of the calls of `label` as soon as it is ready."""
+
+    label: str
+    version_id: VersionId
+    share: float
+
+
+class CanaryEnded(Event, frozen=True, kw_only=True, tag="canary.ended"):
+    """The candidate took over, was withdrawn, failed or was stopped: `reason` says which."""
+
+    label: str
+    version_id: VersionId
+    reason: str
+
+
+class RolloutMeasured(Event, frozen=True, kw_only=True, tag="rollout.measured"):
+    rollout: Rollout
+
+
+class ModelRestored(Event, frozen=True, kw_only=True, tag="model.restored"):
+    pass
 
 
 class ModelArchived(Event, frozen=True, kw_only=True, tag="model.archived"):
@@ -67,6 +109,7 @@ class VersionPublished(Event, frozen=True, kw_only=True, tag="version.published"
     logs_requests: bool = False
     monitoring_enabled: bool = False
     records_invocations: bool = False
+    example_input: str = ""
 
 
 class BuildStarted(Event, frozen=True, kw_only=True, tag="build.started"):
@@ -91,10 +134,34 @@ class BuildCancelled(Event, frozen=True, kw_only=True, tag="build.cancelled"):
 
 
 class DeploymentOrdered(Event, frozen=True, kw_only=True, tag="version.deployment-ordered"):
-    """The version is to run as `generation`, as soon as it is built."""
+    """The version is to run as `generation`, as soon as it is built, and then to have the labels it is `promised`."""
 
     version_id: VersionId
     generation: int
+    promised: tuple[str, ...] = ("latest",)
+
+
+class LabelPromised(Event, frozen=True, kw_only=True, tag="label.promised"):
+    """The version has `label` as soon as it is ready; no other waits for it any more."""
+
+    label: str
+    version_id: VersionId
+
+
+class RestartOrdered(Event, frozen=True, kw_only=True, tag="version.restart-ordered"):
+    """The instances of a running version are to be replaced, one at a time, by those of `generation`."""
+
+    version_id: VersionId
+    generation: int
+    reason: str
+
+
+class RestartFailed(Event, frozen=True, kw_only=True, tag="version.restart-failed"):
+    """Instances of `generation` do not become ready: those of the one before serve on."""
+
+    version_id: VersionId
+    generation: int
+    reason: str
 
 
 class VersionBecameReady(Event, frozen=True, kw_only=True, tag="version.became-ready"):
@@ -200,10 +267,39 @@ class ApiKeyRevoked(Event, frozen=True, kw_only=True, tag="person.api-key-revoke
     key_id: str
 
 
+class ConfigurationSet(Event, frozen=True, kw_only=True, tag="configuration.set"):
+    """`value` None: the key has its default again."""
+
+    key: str
+    value: int | float | None
+
+
+class QuotaCreated(Event, frozen=True, kw_only=True, tag="quota.created"):
+    quota_id: str
+    name: str
+    cpu_requested: float
+    cpu_limit: float
+    memory_requested_bytes: int
+    memory_limit_bytes: int
+
+
+class QuotaChanged(Event, frozen=True, kw_only=True, tag="quota.changed"):
+    quota_id: str
+    is_visible: bool
+    is_default: bool
+
+
 ModelEvent = (
     ModelCreated
     | ModelDescribed
     | InstancesSet
+    | SettingsChanged
+    | DefaultsPickedUp
+    | InstancesScaled
+    | CanarySet
+    | CanaryEnded
+    | RolloutMeasured
+    | ModelRestored
     | ModelArchived
     | VersionPublished
     | BuildStarted
@@ -211,6 +307,9 @@ ModelEvent = (
     | BuildFailed
     | BuildCancelled
     | DeploymentOrdered
+    | LabelPromised
+    | RestartOrdered
+    | RestartFailed
     | VersionBecameReady
     | VersionStalled
     | VersionFailed
@@ -225,7 +324,9 @@ ModelEvent = (
 ProjectEvent = ProjectCreated | SnapshotCommitted
 EnvironmentEvent = EnvironmentCreated | EnvironmentRevised
 PersonEvent = PersonAdded | ApiKeyAdded | ApiKeyRevoked
-AnyEvent = ModelEvent | ProjectEvent | EnvironmentEvent | PersonEvent
+ConfigurationEvent = ConfigurationSet
+QuotaEvent = QuotaCreated | QuotaChanged
+AnyEvent = ModelEvent | ProjectEvent | EnvironmentEvent | PersonEvent | ConfigurationEvent | QuotaEvent
 
 
 class ActorKind(StrEnum):

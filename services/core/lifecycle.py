@@ -25,6 +25,9 @@ from services.core.events import (
     DeploymentOrdered,
     Event,
     LabelMoved,
+    LabelPromised,
+    RestartFailed,
+    RestartOrdered,
     Source,
     StopOrdered,
     VersionBecameReady,
@@ -34,6 +37,7 @@ from services.core.events import (
 )
 from services.core.ids import Digest, VersionId
 from services.core.records import BuildPhase
+from services.core.settings import Defaults
 
 
 class DeploymentPhase(StrEnum):
@@ -41,13 +45,15 @@ class DeploymentPhase(StrEnum):
     STARTING = "starting"  # ordered to run; runs once it is built
     STALLED = "stalled"
     READY = "ready"  # was wholly ready in this generation
+    RESTARTING = "restarting"  # was wholly ready in an older generation, whose instances are being replaced
     STOPPING = "stopping"
     STOPPED = "stopped"
     FAILED = "failed"
 
 
 UNBUILT = (BuildPhase.PENDING, BuildPhase.BUILDING)  # a report, or a person, may still end it
-WANTED_TO_RUN = frozenset({DeploymentPhase.STARTING, DeploymentPhase.STALLED, DeploymentPhase.READY})
+SERVING = frozenset({DeploymentPhase.READY, DeploymentPhase.RESTARTING})
+WANTED_TO_RUN = SERVING | {DeploymentPhase.STARTING, DeploymentPhase.STALLED}
 
 
 class Version(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,12 +66,15 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
     logs_requests: bool
     monitoring_enabled: bool
     records_invocations: bool
+    example_input: str = ""
     created_at: datetime
     created_by: str
     build: BuildPhase = BuildPhase.PENDING
     artifact: Digest | None = None
     deployment: DeploymentPhase = DeploymentPhase.NONE
-    generation: int = 0  # of its instances; grows with every order to run
+    generation: int = 0  # of its instances; grows with every order to run or to restart
+    defaults: Defaults = Defaults()  # that its newest generation was ordered with
+    promised: tuple[str, ...] = ()  # labels that lead to it once it is ready
     ordered_at: int = 0  # the model's revision of the newest order to run; the later order wins a label
     routed_at: int = 0  # the model's revision at which it last got a label; 0: never had one
     unrouted_at: int = 0  # the model's revision at which it last lost a label; 0: never did
@@ -84,6 +93,11 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
         return self.deployment in WANTED_TO_RUN
 
     @property
+    def is_serving(self) -> bool:
+        """Was wholly ready and is not told to stop: labels may lead to it."""
+        return self.deployment in SERVING
+
+    @property
     def is_deployed(self) -> bool:
         """Instances of it run, or may."""
         return self.is_built and (self.is_wanted or self.deployment is DeploymentPhase.STOPPING)
@@ -98,17 +112,27 @@ def _ordered(version: Version, event: DeploymentOrdered, revision: int) -> Versi
         deployment=DeploymentPhase.STARTING,
         generation=event.generation,
         ordered_at=revision,
+        promised=event.promised,
         reason="" if version.build is not BuildPhase.FAILED else version.reason,
     )
 
 
 def _stop_ordered(version: Version, event: StopOrdered, revision: int) -> Version:
     unstarted = DeploymentPhase.NONE if not version.is_built else DeploymentPhase.STOPPING
-    return replace(version, deployment=unstarted)
+    return replace(version, deployment=unstarted, promised=())
 
 
 def _became_ready(version: Version, event: VersionBecameReady, revision: int) -> Version:
-    return replace(version, deployment=DeploymentPhase.READY, reason="")
+    return replace(version, deployment=DeploymentPhase.READY, promised=(), reason="")
+
+
+def _restart_ordered(version: Version, event: RestartOrdered, revision: int) -> Version:
+    phase = DeploymentPhase.RESTARTING if version.is_serving else DeploymentPhase.STARTING
+    return replace(version, deployment=phase, generation=event.generation, reason="")
+
+
+def _restart_failed(version: Version, event: RestartFailed, revision: int) -> Version:
+    return replace(version, deployment=DeploymentPhase.READY, reason=event.reason)
 
 
 def _stalled(version: Version, event: VersionStalled, revision: int) -> Version:
@@ -116,7 +140,7 @@ def _stalled(version: Version, event: VersionStalled, revision: int) -> Version:
 
 
 def _failed(version: Version, event: VersionFailed, revision: int) -> Version:
-    return replace(version, deployment=DeploymentPhase.FAILED, reason=event.reason)
+    return replace(version, deployment=DeploymentPhase.FAILED, promised=(), reason=event.reason)
 
 
 def _stopped(version: Version, event: VersionStopped, revision: int) -> Version:
@@ -128,6 +152,9 @@ _AT_REST = (DeploymentPhase.NONE, DeploymentPhase.STOPPING, DeploymentPhase.STOP
 DEPLOYMENT_MOVES: dict[tuple[DeploymentPhase, type[Event]], Move] = {
     **{(phase, DeploymentOrdered): _ordered for phase in _AT_REST},
     **{(phase, StopOrdered): _stop_ordered for phase in WANTED_TO_RUN},
+    **{(phase, RestartOrdered): _restart_ordered for phase in WANTED_TO_RUN},
+    (DeploymentPhase.RESTARTING, VersionBecameReady): _became_ready,
+    (DeploymentPhase.RESTARTING, RestartFailed): _restart_failed,
     (DeploymentPhase.STARTING, VersionBecameReady): _became_ready,
     (DeploymentPhase.STALLED, VersionBecameReady): _became_ready,
     (DeploymentPhase.STARTING, VersionStalled): _stalled,
@@ -146,7 +173,7 @@ def _build_completed(version: Version, event: BuildCompleted, revision: int) -> 
 
 
 def _build_failed(version: Version, event: BuildFailed | BuildCancelled, revision: int) -> Version:
-    return replace(version, build=BuildPhase.FAILED, deployment=DeploymentPhase.NONE, reason=event.reason)
+    return replace(version, build=BuildPhase.FAILED, deployment=DeploymentPhase.NONE, promised=(), reason=event.reason)
 
 
 BUILD_MOVES: dict[tuple[BuildPhase, type[Event]], Move] = {
@@ -163,16 +190,23 @@ def evolve_version(version: Version, event: Event, revision: int) -> Version:
     An event of an older generation does not apply. Raises nothing.
     """
     generation = getattr(event, "generation", version.generation)
-    if not isinstance(event, DeploymentOrdered) and generation != version.generation:
+    if not isinstance(event, DeploymentOrdered | RestartOrdered) and generation != version.generation:
         return version
     move = BUILD_MOVES.get((version.build, type(event))) or DEPLOYMENT_MOVES.get((version.deployment, type(event)))
     return version if move is None else move(version, event, revision)
 
 
+def promise(version: Version, event: LabelPromised) -> Version:
+    """`version` when `event.label` is promised to one version, and to no other."""
+    others = tuple(label for label in version.promised if label != event.label)
+    return replace(version, promised=(*others, event.label) if event.version_id == version.id else others)
+
+
 def relabel(version: Version, event: LabelMoved, revision: int) -> Version:
     """`version` with the mark that routers have to pass before it has traffic, or before it may be drained."""
     if event.version_id == version.id:
-        return replace(version, routed_at=revision)
+        promised = tuple(label for label in version.promised if label != event.label)
+        return replace(version, routed_at=revision, promised=promised)
     return replace(version, unrouted_at=revision) if event.previous == version.id else version
 
 
@@ -224,13 +258,14 @@ def shown(version: Version, seen: Seen, *, wanted_instances: int) -> Shown:
     """The status of `version` and whether it still moves. "Stopping" is `Stopped` and pending.
 
     A version that was ready is `Unreachable` while nothing of it is, or while nobody reports on it; it is `Running` and
-    pending while some of its instances are missing, or while a live router does not yet send calls to it.
+    pending while some of its instances are missing or replaced, or while a live router does not yet send calls to it.
     """
     if not version.is_built:
         return _BUILD_SHOWN[version.build]
-    if version.deployment is not DeploymentPhase.READY:
+    if not version.is_serving:
         return _DEPLOYMENT_SHOWN[version.deployment]
     if seen.ready == 0 or not seen.is_reported:
         return Shown(status=Status.UNREACHABLE, is_pending=True)
     is_routed = seen.route_in_effect is None or seen.route_in_effect >= version.routed_at
-    return Shown(status=Status.RUNNING, is_pending=seen.ready < wanted_instances or not is_routed)
+    moves = version.deployment is DeploymentPhase.RESTARTING or seen.ready < wanted_instances or not is_routed
+    return Shown(status=Status.RUNNING, is_pending=moves)

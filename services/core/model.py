@@ -12,19 +12,32 @@ from services.core.events import (
     AccessTokenCreated,
     AccessTokenRegenerated,
     AccessTokenRevoked,
+    CanaryEnded,
+    CanarySet,
+    DefaultsPickedUp,
+    DeploymentOrdered,
     Entry,
+    InstancesScaled,
     InstancesSet,
     LabelMoved,
+    LabelPromised,
     ModelArchived,
     ModelCreated,
     ModelDescribed,
+    ModelRestored,
+    RestartOrdered,
+    RolloutMeasured,
+    SettingsChanged,
     VersionPublished,
 )
 from services.core.ids import AggregateId, VersionId
-from services.core.lifecycle import Version, evolve_version, relabel
-from services.core.settings import Settings
+from services.core.lifecycle import Version, evolve_version, promise, relabel
+from services.core.records import Rollout
+from services.core.settings import Defaults, RoutingMode, Settings, request_timeout_s, workers
 
 LATEST = "latest"
+PROD = "prod"
+MAX_ROLLOUTS = 20
 
 
 class AccessToken(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,6 +52,13 @@ class AccessToken(msgspec.Struct, frozen=True, kw_only=True):
     generated_by: str
 
 
+class Canary(msgspec.Struct, frozen=True, kw_only=True):
+    """A version that answers `share` percent of a label's calls once it is ready."""
+
+    version_id: VersionId
+    share: float
+
+
 class Model(msgspec.Struct, frozen=True, kw_only=True):
     """The folded state of one Model API. `versions` are in the order of their numbers, from 1 without gaps."""
 
@@ -50,6 +70,7 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     project_id: AggregateId
     environment_id: AggregateId
     settings: Settings
+    defaults: Defaults = Defaults()
     is_restricted: bool
     created_at: datetime
     created_by: str
@@ -57,7 +78,32 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     is_archived: bool = False
     labels: dict[str, VersionId] = {}
     versions: tuple[Version, ...] = ()
+    previous: dict[str, VersionId] = {}  # label -> the version it led to before
+    canaries: dict[str, Canary] = {}  # label -> its candidate
+    scaled_to: int = 0  # by the platform, while `settings.scaling` is set; 0: not yet
+    rollouts: tuple[Rollout, ...] = ()  # the last `MAX_ROLLOUTS`, newest last
     tokens: tuple[AccessToken, ...] = ()
+
+    @property
+    def request_timeout_s(self) -> float:
+        return request_timeout_s(self.settings, self.defaults)
+
+    @property
+    def workers(self) -> int:
+        return workers(self.settings, self.defaults)
+
+    @property
+    def known_labels(self) -> tuple[str, ...]:
+        """The labels that callers may name, wherever they lead."""
+        return (LATEST, PROD) if self.settings.routing_mode is RoutingMode.ADVANCED else (LATEST,)
+
+    @property
+    def instances(self) -> int:
+        """How many each running version should have now."""
+        scaling = self.settings.scaling
+        if scaling is None:
+            return self.settings.instances
+        return min(max(self.scaled_to or self.settings.instances, scaling.min_instances), scaling.max_instances)
 
     def version(self, version_id: str) -> Version:
         """The version with this id; `NotFound` if the model has none."""
@@ -111,8 +157,24 @@ def _apply(model: Model, entry: Entry) -> Model:
             return replace(model, name=event.name, description=event.description, environment_id=event.environment_id)
         case InstancesSet():
             return replace(model, settings=replace(model.settings, instances=event.instances))
-        case ModelArchived():
-            return replace(model, is_archived=True)
+        case SettingsChanged():
+            return replace(model, settings=event.settings, scaled_to=model.scaled_to if event.settings.scaling else 0)
+        case DefaultsPickedUp():
+            return replace(model, defaults=event.defaults)
+        case InstancesScaled():
+            return replace(model, scaled_to=event.instances)
+        case ModelArchived() | ModelRestored():
+            return replace(model, is_archived=isinstance(event, ModelArchived))
+        case CanarySet():
+            canary = Canary(version_id=event.version_id, share=event.share)
+            return replace(model, canaries=model.canaries | {event.label: canary})
+        case CanaryEnded():
+            others = {label: each for label, each in model.canaries.items() if label != event.label}
+            return replace(model, canaries=others)
+        case RolloutMeasured():
+            return replace(model, rollouts=(*model.rollouts, event.rollout)[-MAX_ROLLOUTS:])
+        case LabelPromised():
+            return replace(model, versions=tuple(promise(version, event) for version in model.versions))
         case VersionPublished():
             return replace(model, versions=(*model.versions, _new_version(event, entry)))
         case LabelMoved():
@@ -120,15 +182,20 @@ def _apply(model: Model, entry: Entry) -> Model:
         case AccessTokenCreated() | AccessTokenRegenerated() | AccessTokenRevoked():
             return replace(model, tokens=_tokens(model.tokens, event, entry))
         case _ if (version_id := getattr(event, "version_id", None)) is not None:
-            return replace(
-                model,
-                versions=tuple(
-                    evolve_version(version, event, entry.revision) if version.id == version_id else version
-                    for version in model.versions
-                ),
+            versions = (
+                _evolve_version(model, version, entry) if version.id == version_id else version
+                for version in model.versions
             )
+            return replace(model, versions=tuple(versions))
         case _:
             return model
+
+
+def _evolve_version(model: Model, version: Version, entry: Entry) -> Version:
+    after = evolve_version(version, entry.event, entry.revision)
+    if isinstance(entry.event, DeploymentOrdered | RestartOrdered):
+        return replace(after, defaults=model.defaults)
+    return after
 
 
 def _new_version(event: VersionPublished, entry: Entry) -> Version:
@@ -140,6 +207,7 @@ def _new_version(event: VersionPublished, entry: Entry) -> Version:
         logs_requests=event.logs_requests,
         monitoring_enabled=event.monitoring_enabled,
         records_invocations=event.records_invocations,
+        example_input=event.example_input,
         created_at=entry.at,
         created_by=entry.actor.name,
     )
@@ -149,7 +217,8 @@ def _move_label(model: Model, event: LabelMoved, revision: int) -> Model:
     others = {label: version for label, version in model.labels.items() if label != event.label}
     labels = others if event.version_id is None else {**others, event.label: event.version_id}
     versions = tuple(relabel(version, event, revision) for version in model.versions)
-    return replace(model, labels=labels, versions=versions)
+    previous = model.previous if event.previous is None else model.previous | {event.label: event.previous}
+    return replace(model, labels=labels, previous=previous, versions=versions)
 
 
 def _tokens(

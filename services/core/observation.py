@@ -18,13 +18,13 @@ from services.core.records import Health, InstancePhase, Placement, PlacementPha
 _SERVING = (InstancePhase.STARTING, InstancePhase.RUNNING)
 
 
-def ready_instances(placement: Placement, health: Mapping[InstanceId, Health]) -> int:
-    """How many instances of the placement's own generation are up and healthy now; older ones only still serve."""
+def ready_instances(placement: Placement, health: Mapping[InstanceId, Health], *, generation: int | None = None) -> int:
+    """How many instances, of this generation or of any, are up and healthy now."""
     return sum(
         1
         for instance in placement.instances
         if instance.phase in _SERVING
-        and generation_of(instance.instance_id) == placement.generation
+        and generation in (None, generation_of(instance.instance_id))
         and (verdict := health.get(instance.instance_id)) is not None
         and verdict.is_ready
     )
@@ -38,12 +38,15 @@ def seen(
     *,
     is_fresh: bool,
 ) -> Seen:
-    """What is observed of `version`; `is_fresh` is False while its deployer's heartbeat is missing."""
-    if placement is None or placement.generation != version.generation:
+    """What is observed of `version`; `is_fresh` is False while its deployer's heartbeat is missing.
+
+    While a version serves, every instance that does counts; those of an older generation do until they are replaced.
+    """
+    if placement is None or (placement.generation != version.generation and not version.is_serving):
         return Seen(is_reported=is_fresh)
     in_effect = (report.routes.get(placement.model_id, 0) for report in live_routers)
     return Seen(
-        ready=ready_instances(placement, health),
+        ready=ready_instances(placement, health, generation=None if version.is_serving else placement.generation),
         is_reported=is_fresh,
         exits=placement.exits,
         last_exit=placement.last_exit,
@@ -56,7 +59,7 @@ def conclude(
 ) -> tuple[ModelCommand, ...]:
     """The commands that record what is now certain about the versions of `model`; most often none."""
     commands = (
-        _of_version(version, placement, health, wanted_instances=model.settings.instances)
+        _of_version(version, placement, health, wanted_instances=model.instances)
         for version in model.versions
         if (placement := placements.get(version.id)) is not None and placement.generation == version.generation
     )
@@ -66,11 +69,11 @@ def conclude(
 def _of_version(
     version: Version, placement: Placement, health: Mapping[InstanceId, Health], *, wanted_instances: int
 ) -> ModelCommand | None:
-    starts = version.deployment in (DeploymentPhase.STARTING, DeploymentPhase.STALLED)
+    starts = version.deployment in (DeploymentPhase.STARTING, DeploymentPhase.STALLED, DeploymentPhase.RESTARTING)
     key, generation = version.id, version.generation
     if starts and placement.phase is PlacementPhase.FAILED:
         return RecordFailed(version_id=key, generation=generation, reason=placement.reason)
-    if starts and ready_instances(placement, health) >= wanted_instances:
+    if starts and ready_instances(placement, health, generation=generation) >= wanted_instances:
         return RecordReady(version_id=key, generation=generation)
     if version.deployment is DeploymentPhase.STARTING and placement.phase is PlacementPhase.STALLED:
         return RecordStalled(version_id=key, generation=generation, reason=placement.reason)

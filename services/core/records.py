@@ -44,6 +44,15 @@ class HealthCheck(msgspec.Struct, frozen=True, kw_only=True):
     failure_threshold: int = 10
 
 
+class Volume(msgspec.Struct, frozen=True, kw_only=True):
+    """A folder of the host that instances see."""
+
+    name: str
+    mount_path: str
+    host_path: str
+    read_only: bool = True
+
+
 class Desired(Record, frozen=True, kw_only=True, tag="desired"):
     """What a deployer should make true for one version. Key: `<deployer>.<version>`."""
 
@@ -61,6 +70,11 @@ class Desired(Record, frozen=True, kw_only=True, tag="desired"):
     environment_variables: tuple[tuple[str, str], ...] = ()  # name and sealed value
     workers: int = 1
     memory_bytes: int
+    memory_requested_bytes: int = 0
+    cpu_limit: float = 0.0  # cores; 0: none
+    cpu_requested: float = 0.0
+    volumes: tuple[Volume, ...] = ()
+    example_input: str = ""  # a whole request body; an instance is ready once it has answered it
     request_timeout_s: float
     start_deadline_s: float
     health_check: HealthCheck
@@ -77,11 +91,20 @@ class Bundle(msgspec.Struct, frozen=True, kw_only=True):
     harness_version: str
 
 
+class Candidate(msgspec.Struct, frozen=True, kw_only=True):
+    """A version that answers a share of a label's calls, and those that ask for it by header."""
+
+    version_id: VersionId
+    share: float  # percent of the calls, 0 to 100
+
+
 class Route(Record, frozen=True, kw_only=True, tag="route"):
     """Where calls of one model go and who may call. Key: `<model>`."""
 
     model_id: AggregateId
-    labels: dict[str, VersionId]  # "latest", "prod" -> the version that answers; empty: known, but stopped
+    labels: dict[str, VersionId | None]  # "latest", "prod" -> the version that answers; None, and no latest: stopped
+    candidates: dict[str, Candidate] = {}  # label -> its canary, ready to answer
+    has_repeatable_calls: bool = False  # what an instance did not answer before it died is sent to another
     is_restricted: bool
     token_hashes: tuple[str, ...]  # SHA-256 of each live access token, lower-case hex
     request_timeout_s: float
@@ -140,6 +163,16 @@ class Health(Record, frozen=True, kw_only=True, tag="health"):
     reason: str = ""
 
 
+class Traffic(msgspec.Struct, frozen=True, kw_only=True):
+    """What one version answered through one router, since `since`. Durations in seconds."""
+
+    since: datetime
+    requests: int
+    failures: int  # answered with 5xx, or not at all
+    mean_s: float  # from the head of the request to the last byte, of about the last thousand
+    longest_s: float
+
+
 class RouterReport(Record, frozen=True, kw_only=True, tag="router"):
     """What is in effect in one router's HAProxy, old workers included. Key: `<router>`."""
 
@@ -148,6 +181,7 @@ class RouterReport(Record, frozen=True, kw_only=True, tag="router"):
     placements: dict[VersionId, int]  # version -> revision of its `Placement`
     in_flight: dict[InstanceId, int]  # calls being answered; instances without any are left out
     waiting: dict[VersionId, int]  # calls in the version's queue; versions without any are left out
+    traffic: dict[VersionId, Traffic] = {}  # of canaries and of what they are held to
     rejected: str = ""  # HAProxy's complaint about the newest configuration, if it refused it
 
 
@@ -219,6 +253,35 @@ class BuildReport(msgspec.Struct, frozen=True, kw_only=True):
     artifact: Digest | None = None  # with COMPLETE
     reason: str = ""  # one sentence, with FAILED
     build_s: float = 0.0
+
+
+class RolloutKind(StrEnum):
+    SWITCH = "switch"  # a label moved from one version to another
+    RESTART = "restart"  # the instances of one version were replaced by a new generation
+
+
+class Rollout(msgspec.Struct, frozen=True, kw_only=True):
+    """A fact from a router: what a switch cost its callers, from the moment it was known until the last call on what it
+    replaced had ended. Comes at least once. Durations in seconds.
+    """
+
+    id: str  # the same however often it is sent: <router>.<label>.<route revision> or <router>.<version>.<generation>
+    router_id: str
+    kind: RolloutKind
+    model_id: AggregateId
+    version_id: VersionId  # that took over
+    replaced: VersionId | None  # None: nothing answered before
+    label: str  # "" with a restart
+    began_at: datetime
+    in_effect_s: float  # until every worker of HAProxy that decides followed it
+    drain_s: float  # until the last call on what was replaced had ended
+    requests: int  # of the model's calls that were answered meanwhile
+    failures: int
+    longest_wait_s: float  # of any of them, for a free worker
+    longest_call_s: float
+    instances: tuple[InstanceId, ...]  # that took over
+    replaced_instances: tuple[InstanceId, ...] = ()
+    is_complete: bool = True  # False: given up waiting for the last call
 
 
 class LogLine(msgspec.Struct, frozen=True, kw_only=True):

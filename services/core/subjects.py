@@ -42,12 +42,14 @@ class Consumer(StrEnum):
     """Durable consumers; api creates them, their owners only bind."""
 
     BUILDERS = "builders"  # of COMMANDS, filtered to builds
-    RECORDER = "recorder"  # of FACTS
+    RECORDER = "recorder"  # of FACTS, filtered to those about builds
+    RECEIPTS = "receipts"  # of FACTS, filtered to those about rollouts
 
 
 CONSUMERS = {
     Consumer.BUILDERS: (Stream.COMMANDS, "command.build.>"),
-    Consumer.RECORDER: (Stream.FACTS, "fact.>"),
+    Consumer.RECORDER: (Stream.FACTS, "fact.builder.>"),
+    Consumer.RECEIPTS: (Stream.FACTS, "fact.router.>"),
 }
 
 
@@ -68,6 +70,11 @@ def build_command(version_id: VersionId) -> str:
 
 def build_fact(version_id: VersionId) -> str:
     return f"fact.builder.build.{version_id}"
+
+
+def rollout_fact(rollout_id: str) -> str:
+    """`rollout_id` is of bus tokens with dots between them."""
+    return f"fact.router.rollout.{rollout_id}"
 
 
 def log(kind: LogKind, model_id: AggregateId, version_id: VersionId, instance_id: InstanceId | None = None) -> str:

@@ -11,7 +11,8 @@ from msgspec.structs import replace
 from services.core import subjects
 from services.core.lifecycle import Version
 from services.core.model import Model
-from services.core.records import Build, BuildOrder, Desired, Removed, Route, Target
+from services.core.records import Build, BuildOrder, Candidate, Desired, Removed, Route, Target
+from services.core.settings import request_timeout_s, workers
 
 
 class Effect(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,16 +29,16 @@ def wanted(model: Model, *, deployer_id: str) -> dict[str, Effect]:
     for version in model.versions:
         if version.is_unbuilt:
             effects.append(_build_order(model, version))
-        if needs_its_build(model, version):
+        if needs_its_build(version):
             effects.append(_build(model, version))
         if version.is_deployed:
             effects.append(_desired(model, version, deployer_id))
     return {f"{effect.bucket or 'order'}/{effect.key}": effect for effect in effects}
 
 
-def needs_its_build(model: Model, version: Version) -> bool:
-    """Whether a build, or what it made, may still be used: to run now, or to be started one day."""
-    return version.is_unbuilt or version.is_deployed or (version.is_built and not model.is_archived)
+def needs_its_build(version: Version) -> bool:
+    """Whether a build, or what it made, may still be used: to run now, or one day, of a restored model too."""
+    return version.is_unbuilt or version.is_built
 
 
 def changed(before: dict[str, Effect], after: dict[str, Effect], *, revision: int) -> tuple[Effect, ...]:
@@ -68,10 +69,16 @@ def _route(model: Model) -> Effect:
     body = Route(
         revision=model.revision,
         model_id=model.id,
-        labels=model.labels,
+        labels={label: model.labels.get(label) for label in model.known_labels},
+        candidates={
+            label: Candidate(version_id=canary.version_id, share=canary.share)
+            for label, canary in model.canaries.items()
+            if model.version(canary.version_id).is_serving
+        },
+        has_repeatable_calls=model.settings.has_repeatable_calls,
         is_restricted=model.is_restricted,
         token_hashes=tuple(sorted(token.token_hash for token in model.tokens)),
-        request_timeout_s=model.settings.request_timeout_s,
+        request_timeout_s=model.request_timeout_s,
     )
     return Effect(bucket=subjects.Bucket.ROUTES, key=model.id, body=body)
 
@@ -107,7 +114,7 @@ def _build(model: Model, version: Version) -> Effect:
 def _desired(model: Model, version: Version, deployer_id: str) -> Effect:
     if version.artifact is None:
         raise ValueError(f"version {version.id} is built and has no artifact")
-    settings = model.settings
+    settings, defaults = model.settings, version.defaults
     body = Desired(
         revision=model.revision,
         model_id=model.id,
@@ -115,16 +122,21 @@ def _desired(model: Model, version: Version, deployer_id: str) -> Effect:
         version_number=version.number,
         generation=version.generation,
         target=Target.RUNNING if version.is_wanted else Target.STOPPED,
-        instances=settings.instances,
+        instances=model.instances,
         artifact=version.artifact,
         user_name=version.source.user_name,
         project_name=version.source.project_name,
         file=version.source.file,
         function=version.source.function,
         environment_variables=settings.environment_variables,
-        workers=settings.workers,
+        workers=workers(settings, defaults),
         memory_bytes=settings.memory_bytes,
-        request_timeout_s=settings.request_timeout_s,
+        memory_requested_bytes=settings.memory_requested_bytes,
+        cpu_limit=settings.cpu_limit,
+        cpu_requested=settings.cpu_requested,
+        volumes=settings.volumes,
+        example_input=version.example_input,
+        request_timeout_s=request_timeout_s(settings, defaults),
         start_deadline_s=settings.start_deadline_s,
         health_check=settings.health_check,
         routed_out_at=0 if version.is_wanted else version.unrouted_at,

@@ -37,19 +37,14 @@ def test_nothing_needed_or_used_within_the_grace_or_since_an_unfinished_build_be
         assert each in taken or each.name in needed or not is_old
 
 
-def test_the_artifact_of_a_version_is_needed_until_nothing_of_its_archived_model_runs() -> None:
+def test_the_artifact_of_a_version_is_needed_as_long_as_it_may_be_started_also_of_a_model_that_may_be_restored() -> (
+    None
+):
     history = History().do(publish(1), built(1), ready(1))
     assert needed_artifacts(history.state) == {ARTIFACT}
     history.do(StopVersion(version_id=version_id(1)), RecordStopped(version_id=version_id(1), generation=1))
-    assert needed_artifacts(history.state) == {ARTIFACT}, "it may be started again"
-    assert needed_artifacts(history.do(ArchiveModel()).state) == frozenset()
-
-
-def test_an_archived_version_that_still_drains_needs_its_artifact() -> None:
-    history = History().do(publish(1), built(1), ready(1), ArchiveModel())
     assert needed_artifacts(history.state) == {ARTIFACT}
-    history.do(RecordStopped(version_id=version_id(1), generation=1))
-    assert needed_artifacts(history.state) == frozenset()
+    assert needed_artifacts(history.do(ArchiveModel()).state) == {ARTIFACT}
 
 
 def test_a_build_is_unfinished_until_it_is_recorded_or_cancelled() -> None:

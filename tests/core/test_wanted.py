@@ -23,7 +23,7 @@ def test_a_new_model_is_routed_to_nothing() -> None:
     (effect,) = step(None, History())
     assert effect.key == MODEL_ID
     assert isinstance(effect.body, Route)
-    assert effect.body.labels == {}
+    assert effect.body.labels == {"latest": None}
 
 
 def test_publishing_orders_one_build_and_says_that_it_is_wanted() -> None:
@@ -49,20 +49,12 @@ def test_a_cancelled_build_leaves_a_tombstone_for_builders_and_nothing_else() ->
     assert effect == Effect(bucket=Bucket.BUILDS, key=version_id(1), body=Removed(revision=after.state.revision))
 
 
-def test_a_stopped_version_keeps_its_build_to_be_started_again_until_the_model_is_archived() -> None:
+def test_a_stopped_version_keeps_its_build_to_be_started_again_even_when_its_model_is_archived() -> None:
     stop = (StopVersion(version_id=version_id(1)), RecordStopped(version_id=version_id(1), generation=1))
     stopped = History().do(publish(1), built(1), ready(1), *stop)
     key = f"{Bucket.BUILDS}/{version_id(1)}"
     assert key in wanted(stopped.state, deployer_id="local")
-    assert key not in wanted(stopped.do(ArchiveModel()).state, deployer_id="local")
-
-
-def test_an_archived_model_keeps_a_build_while_its_instances_are_being_stopped() -> None:
-    history = History().do(publish(1), built(1), ready(1), ArchiveModel())
-    key = f"{Bucket.BUILDS}/{version_id(1)}"
-    assert key in wanted(history.state, deployer_id="local")
-    history.do(RecordStopped(version_id=version_id(1), generation=1))
-    assert key not in wanted(history.state, deployer_id="local")
+    assert key in wanted(stopped.do(ArchiveModel()).state, deployer_id="local")
 
 
 def test_the_switch_publishes_the_route_before_it_stops_the_old_version() -> None:

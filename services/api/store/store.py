@@ -39,7 +39,15 @@ S = TypeVar("S", bound=State)
 _MARGIN_S = 0.25
 _FORGOTTEN_AT_ONCE = 50  # SecantusDB takes four times as long for twice as many from here on
 _LOOKS_BACK = tuple(timedelta(seconds=10 * 2**power) for power in range(25))  # to ten years
-_MOVING = [str(phase) for phase in (DeploymentPhase.STARTING, DeploymentPhase.STALLED, DeploymentPhase.STOPPING)]
+_MOVING = [
+    str(phase)
+    for phase in (
+        DeploymentPhase.STARTING,
+        DeploymentPhase.STALLED,
+        DeploymentPhase.RESTARTING,
+        DeploymentPhase.STOPPING,
+    )
+]
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
@@ -149,6 +157,13 @@ class MongoStore:
         async with self._answering():
             cursor = self._of(MODEL).find({"state.versions.deployment": {"$in": _MOVING}})
             return [read(document["state"], Model) for document in await cursor.to_list(None)]
+
+    async def scaling_models(self) -> list[Model]:
+        """Models whose number of instances follows how busy they are."""
+        where = {"state.settings.scaling.max_instances": {"$gt": 0}, "state.is_archived": False}
+        async with self._answering():
+            documents = await self._of(MODEL).find(where).to_list(None)
+        return [read(document["state"], Model) for document in documents]
 
     async def all_models(self, *, page_size: int = 200) -> AsyncIterator[Model]:
         """Every model, archived ones too, in the order of their ids; in pages, so that none takes long."""
