@@ -75,7 +75,7 @@ def _of_version(
         return RecordFailed(version_id=key, generation=generation, reason=placement.reason)
     if starts and ready_instances(placement, health, generation=generation) >= wanted_instances:
         return RecordReady(version_id=key, generation=generation)
-    if version.deployment is DeploymentPhase.STARTING and placement.phase is PlacementPhase.STALLED:
+    if starts and version.deployment is not DeploymentPhase.STALLED and placement.phase is PlacementPhase.STALLED:
         return RecordStalled(version_id=key, generation=generation, reason=placement.reason)
     if version.deployment is DeploymentPhase.STOPPING and placement.phase is PlacementPhase.STOPPED:
         return RecordStopped(version_id=key, generation=generation)

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
-from services.core.commands import RecordFailed, RecordReady, RecordStalled, RecordStopped, StopVersion
+import pytest
+
+from services.core.commands import (
+    RecordFailed,
+    RecordReady,
+    RecordStalled,
+    RecordStopped,
+    RestartVersion,
+    StopVersion,
+)
+from services.core.ids import InstanceId
 from services.core.observation import conclude, seen
-from services.core.records import InstancePhase, PlacementPhase
+from services.core.records import Health, InstancePhase, Placement, PlacementPhase
 from services.core.settings import Settings
 from tests.makers import History, built, create, health, instance, instance_id, placement, publish, ready, version_id
 
@@ -46,6 +56,41 @@ def test_giving_up_and_stalling_are_recorded_with_their_reasons() -> None:
     assert conclude(model, stalled, {}) == (
         RecordStalled(version_id=ONE, generation=1, reason="not ready after 300 s"),
     )
+
+
+def restarting() -> History:
+    return starting().do(ready(1), RestartVersion(version_id=ONE))
+
+
+def both_generations() -> tuple[Placement, dict[InstanceId, Health]]:
+    """One instance is replaced already, the other still serves."""
+    mixed = placement(generation=2, instances=[instance(1, generation=1), instance(1, generation=2)])
+    (verdict,) = health(1).values()
+    return mixed, {instance_id(1, 1): verdict, instance_id(1, 2): verdict}
+
+
+def test_a_restart_is_over_once_every_instance_is_of_the_new_generation() -> None:
+    mixed, verdicts = both_generations()
+    assert conclude(restarting().state, {ONE: mixed}, verdicts) == ()
+    whole = placement(generation=2, instances=[instance(1, generation=2), instance(2, generation=2)])
+    verdicts = {instance_id(n, 2): verdict for n, verdict in zip((1, 2), health(1, 2).values(), strict=True)}
+    assert conclude(restarting().state, {ONE: whole}, verdicts) == (RecordReady(version_id=ONE, generation=2),)
+
+
+@pytest.mark.parametrize("phase", [PlacementPhase.FAILED, PlacementPhase.STALLED])
+def test_a_restart_that_comes_to_nothing_is_recorded_and_the_version_still_serves(phase: PlacementPhase) -> None:
+    history = restarting()
+    history.do(*conclude(history.state, {ONE: placement(generation=2, phase=phase, reason="no")}, {}))
+    assert history.events()[-1] == "RestartFailed"
+    assert history.state.version(ONE).is_serving
+
+
+def test_while_a_version_restarts_the_instances_of_both_generations_count_for_what_people_see() -> None:
+    version = restarting().state.version(ONE)
+    mixed, verdicts = both_generations()
+    assert seen(version, mixed, verdicts, (), is_fresh=True).ready == 2
+    untouched = placement(generation=1, instances=[instance(1), instance(2)])
+    assert seen(version, untouched, health(1, 2), (), is_fresh=True).ready == 2
 
 
 def test_a_stopping_version_is_stopped_when_its_deployer_says_so_not_when_its_instances_vanish() -> None:
