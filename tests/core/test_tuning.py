@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from msgspec.structs import replace
 
@@ -24,7 +26,7 @@ from tests.makers import History, built, create, publish, ready, version_id
 ONE = version_id(1)
 
 
-def running(**settings: object) -> History:
+def running(**settings: Any) -> History:
     made = replace(Settings(), **settings)
     return History(create(settings=made)).do(publish(1), built(1), ready(1))
 
@@ -38,7 +40,8 @@ def desired(history: History, number: int = 1) -> Desired:
     return body
 
 
-def change(history: History, defaults: Defaults = Defaults(), **settings: object) -> History:  # noqa: B008
+def change(history: History, *, defaults: Defaults | None = None, **settings: Any) -> History:
+    defaults = defaults or Defaults()
     return history.do(ChangeSettings(settings=replace(history.state.settings, **settings), defaults=defaults))
 
 
@@ -67,7 +70,7 @@ def test_instances_and_scaling_change_live() -> None:
     ],
 )
 def test_what_is_fixed_at_start_replaces_the_running_instances_and_the_version_serves_on(
-    settings: dict[str, object],
+    settings: dict[str, Any],
 ) -> None:
     history = change(running(), **settings)
     assert desired(history).generation == 2
@@ -120,7 +123,7 @@ def test_the_platforms_word_is_picked_up_at_the_next_start_and_not_before() -> N
     two_workers = Defaults(workers=2)
     history = running()
     assert desired(history).workers == 1
-    change(history, two_workers, instances=3)
+    change(history, defaults=two_workers, instances=3)
     assert desired(history).workers == 1, "a live change restarts nothing"
     history.do(RestartVersion(version_id=ONE, defaults=two_workers))
     assert desired(history).workers == 2
@@ -146,7 +149,7 @@ def test_a_version_that_does_not_run_cannot_be_restarted() -> None:
 
 def test_more_instances_than_the_platform_allows_are_refused() -> None:
     with pytest.raises(Invalid, match="instances must be between 1 and 4, got 5"):
-        change(running(), Defaults(max_instances=4), instances=5)
+        change(running(), defaults=Defaults(max_instances=4), instances=5)
 
 
 def test_the_platform_scales_within_the_bounds_and_only_where_it_was_asked_to() -> None:
