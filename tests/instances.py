@@ -22,6 +22,7 @@ from services.core.ports import Workload
 from services.core.records import Bundle, Desired, HealthCheck, Target
 from services.deployer.runtimes.process.folders import Folders
 from services.deployer.runtimes.process.owners import Owners
+from services.deployer.runtimes.process.processors import Processors
 from services.deployer.runtimes.process.runtime import ProcessRuntime
 from services.deployer.runtimes.process.version_files import VersionFiles
 from services.kit.blobs import Blobs
@@ -103,10 +104,11 @@ class Bench:
         python.write_text(f"#!{interpreter}\n{STAND_IN}")
         python.chmod(0o755)
 
-    def runtime(self, uids: range = range(0)) -> ProcessRuntime:
+    def runtime(self, uids: range = range(0), processors: Processors | None = None) -> ProcessRuntime:
         """A runtime as a deployer that has just been started would have."""
         files = VersionFiles(self.versions_dir, self.environments_dir, self.blobs)
-        return ProcessRuntime(self.folders, files, Owners(self.instances_dir / "owners.json", uids), self.vault)
+        owners = Owners(self.instances_dir / "owners.json", uids)
+        return ProcessRuntime(self.folders, files, owners, self.vault, processors)
 
     def sealed(self, **variables: str) -> tuple[tuple[str, str], ...]:
         """Environment variables as the bus carries them."""

@@ -34,6 +34,8 @@ class Observed(msgspec.Struct, frozen=True, kw_only=True):
     started_at: datetime
     is_alive: bool
     memory_bytes: int = 0  # 0: not measured yet
+    memory_limit_bytes: int = 0  # as it was started with; 0: not known
+    request_timeout_s: float = 0.0  # likewise
     exit_reason: str = ""  # one sentence, once it is not alive; "" is never known to be a reason
     was_stopped: bool = False  # ended by `stop`, or with the machine: no fault of the workload
 
@@ -60,6 +62,9 @@ class Runtime(Protocol):
 
     async def forget(self, instance_id: InstanceId) -> None:
         """Take away what is left of an instance, its output too; ends it at once if it still runs. Unknown: nothing."""
+
+    def concessions(self, desired: Desired) -> Sequence[str]:
+        """What of this will not be held here, though it runs: a sentence each, most often none. Asks no engine."""
 
     async def observe(self) -> Sequence[Observed]:
         """Every instance that exists, alive or ended and not forgotten; those that an earlier process started too."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import msgspec
 from msgspec.structs import replace
@@ -15,7 +15,6 @@ from services.core.ports import Observed
 from services.core.records import (
     Desired,
     Health,
-    Instance,
     InstancePhase,
     Placement,
     PlacementPhase,
@@ -25,8 +24,7 @@ from services.core.records import (
 
 UNKNOWN_GENERATION = 0
 DEFAULT_DRAIN_S = 65.0  # of a removed version whose settings are not known any more
-STEADY_S = 60.0  # an instance that lived this long was no part of a crash loop
-UNKNOWN_EXIT = "ended for an unknown reason"
+MAX_EARLY_EXITS = 5  # before a generation is whole; then it is given up
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,10 +63,12 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     """What a deployer remembers between two looks. All but `placement` may be lost at any time."""
 
     placement: Placement
-    began_at: datetime  # of this generation: the start deadline counts from here
-    streak: int = 0  # exits in a row that came too early
+    advanced_at: datetime  # this generation began, or one more of it became ready: the start deadline counts from here
+    early_exits: int = 0  # of this generation in a row: before they were ready, or soon after
+    streak: int = 0  # the same, and starts that could not even be tried: the next start waits longer for each
     last_exit_at: datetime | None = None
     trouble: str = ""  # why an instance could not even be started, for now
+    announced: dict[InstanceId, int] = {}  # those that run, and the first revision of the placement that says so
     held_since: datetime | None = None  # waiting for routers before anything is drained
     drains: dict[InstanceId, Drain] = {}
     condemned: dict[InstanceId, Condemned] = {}
@@ -105,20 +105,38 @@ def begin(deployer_id: str, model_id: AggregateId, version_id: VersionId, wanted
 
 def resume(placement: Placement, world: World) -> Progress:
     """The progress of a deployer that comes back to its own `placement`: clocks start anew, counts go on."""
-    draining = [each.instance_id for each in placement.instances if each.phase is InstancePhase.DRAINING]
-    starts = [each.started_at for each in world.observed if each.is_alive]
+    phases = {each.instance_id: each.phase for each in placement.instances}
+    started_at = [each.started_at for each in world.observed if _still_starts(each, phases, placement)]
+    exits = 0 if placement.phase is PlacementPhase.RUNNING else placement.exits
     return Progress(
         placement=placement,
-        began_at=min((*starts, world.now)),
-        streak=0 if placement.phase is PlacementPhase.RUNNING else placement.exits,
-        drains={each: Drain(since=world.now, marked_at=placement.revision) for each in draining},
+        advanced_at=min((*started_at, world.now)),
+        early_exits=min(exits, MAX_EARLY_EXITS - 1),
+        streak=exits,
+        announced={each: placement.revision for each, phase in phases.items() if phase is InstancePhase.RUNNING},
+        drains={
+            each: Drain(since=world.now, marked_at=placement.revision)
+            for each, phase in phases.items()
+            if phase is InstancePhase.DRAINING
+        },
     )
+
+
+def _still_starts(seen: Observed, phases: Mapping[InstanceId, InstancePhase], placement: Placement) -> bool:
+    is_current = generation_of(seen.instance_id) == placement.generation
+    phase = phases.get(seen.instance_id, InstancePhase.STARTING)
+    return seen.is_alive and is_current and phase is InstancePhase.STARTING
 
 
 def published(progress: Progress, revision: int) -> Progress:
     """`progress` once its placement is on the bus at `revision`: routers can be held to it from now on."""
-    drains = {each: drain.marked(revision) for each, drain in progress.drains.items()}
-    return replace(progress, placement=replace(progress.placement, revision=revision), drains=drains)
+    running = (each.instance_id for each in progress.placement.instances if each.phase is InstancePhase.RUNNING)
+    return replace(
+        progress,
+        placement=replace(progress.placement, revision=revision),
+        announced=dict.fromkeys(running, revision) | progress.announced,
+        drains={each: drain.marked(revision) for each, drain in progress.drains.items()},
+    )
 
 
 def reject(progress: Progress, reason: str) -> Progress:
@@ -145,80 +163,7 @@ def renew(progress: Progress, wanted: Wanted, now: datetime) -> Progress:
         return replace(progress, placement=placement)
     phase = PlacementPhase.STARTING if wanted.instances else PlacementPhase.STOPPING
     fresh = replace(placement, generation=wanted.generation, phase=phase, reason="", exits=0, last_exit="")
-    return Progress(placement=fresh, began_at=now, drains=progress.drains)
-
-
-def notice(progress: Progress, world: World) -> tuple[Progress, list[str]]:
-    """Fold what is observed into the placement's instances, count the ends that are news, and tell what happened.
-
-    An ended instance stays in the placement as EXITED until it is forgotten, so that no end is counted twice.
-    """
-    known = {each.instance_id: each for each in progress.placement.instances}
-    said: list[str] = []
-    instances: list[Instance] = []
-    for seen in world.observed:
-        before = known.pop(seen.instance_id, None)
-        instance = _look_at(seen, before, progress, world, said)
-        if instance.phase is InstancePhase.EXITED and (before is None or before.phase is not InstancePhase.EXITED):
-            progress = _count(progress, instance, seen.was_stopped, world.now, said)
-        instances.append(instance)
-    for vanished in known.values():
-        if vanished.phase is not InstancePhase.EXITED:
-            progress = _count(progress, vanished, False, world.now, said)
-    alive = {each.instance_id for each in world.observed if each.is_alive}
-    in_order = tuple(sorted(instances, key=lambda each: (each.started_at, each.instance_id)))
-    return replace(
-        progress,
-        placement=replace(progress.placement, instances=in_order),
-        drains={each: drain for each, drain in progress.drains.items() if each in alive},
-        condemned={each: reason for each, reason in progress.condemned.items() if each in alive},
-    ), said
-
-
-def _look_at(seen: Observed, before: Instance | None, progress: Progress, world: World, said: list[str]) -> Instance:
-    phase, reason = InstancePhase.STARTING if before is None else before.phase, ""
-    if not seen.is_alive:
-        condemned = progress.condemned.get(seen.instance_id)
-        reason = condemned.reason if condemned is not None else seen.exit_reason or UNKNOWN_EXIT
-        reason = before.exit_reason if before is not None and before.exit_reason else reason
-        phase = InstancePhase.EXITED
-    elif seen.instance_id in progress.drains:
-        phase = InstancePhase.DRAINING
-    else:
-        if before is None:
-            said.append(f"instance {seen.instance_id} started")
-        verdict = world.health.get(seen.instance_id)
-        if phase is not InstancePhase.RUNNING and verdict is not None and verdict.is_ready:
-            phase = InstancePhase.RUNNING
-            took_s = max(0.0, (world.now - seen.started_at).total_seconds())
-            said.append(f"instance {seen.instance_id} is ready after {took_s:.1f} s")
-    return Instance(
-        instance_id=seen.instance_id,
-        phase=phase,
-        addresses=seen.addresses,
-        started_at=seen.started_at,
-        memory_bytes=seen.memory_bytes,
-        exit_reason=reason,
-    )
-
-
-def _count(progress: Progress, ended: Instance, was_stopped: bool, now: datetime, said: list[str]) -> Progress:
-    """Count the end of an instance; one that was asked for, or of an older generation, is told and not counted."""
-    reason = ended.exit_reason or UNKNOWN_EXIT
-    placement = progress.placement
-    is_asked_for = was_stopped and ended.instance_id not in progress.condemned
-    is_old = generation_of(ended.instance_id) != placement.generation
-    if is_asked_for or is_old or ended.instance_id in progress.drains:
-        said.append(f"instance {ended.instance_id} stopped")
-        return progress
-    said.append(f"instance {ended.instance_id} exited: {reason}")
-    was_steady = now - ended.started_at > timedelta(seconds=STEADY_S)
-    return replace(
-        progress,
-        placement=replace(placement, exits=placement.exits + 1, last_exit=reason),
-        streak=1 if was_steady else progress.streak + 1,
-        last_exit_at=now,
-    )
+    return Progress(placement=fresh, advanced_at=now, announced=progress.announced, drains=progress.drains)
 
 
 def generation_of(instance_id: InstanceId) -> int:

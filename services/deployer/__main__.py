@@ -17,6 +17,7 @@ from services.deployer.runtimes.process.folders import Folders
 from services.deployer.runtimes.process.leftovers import Leftovers
 from services.deployer.runtimes.process.output import ProcessOutput
 from services.deployer.runtimes.process.owners import Owners, parse_uids
+from services.deployer.runtimes.process.processors import Processors, this_machine
 from services.deployer.runtimes.process.runtime import ProcessRuntime
 from services.deployer.runtimes.process.spawn import limit_instances
 from services.deployer.runtimes.process.version_files import VersionFiles
@@ -41,7 +42,8 @@ async def serve(config: DeployerConfig, stop: Stop) -> None:
     folders = Folders(config.instances_dir, config.sockets_dir)
     owners = Owners(config.instances_dir / "owners.json", parse_uids(config.instance_uids))
     files = VersionFiles(config.versions_dir, config.environments_dir, Blobs(config.blobs_url))
-    runtime = ProcessRuntime(folders, files, owners, _vault(config))
+    processors = Processors(this_machine(), config.instances_dir)
+    runtime = ProcessRuntime(folders, files, owners, _vault(config), processors)
     mirrors = Mirrors(
         desired=Mirror(bus.bucket(Bucket.DESIRED, Desired), wake=wake),
         health=Mirror(bus.bucket(Bucket.HEALTH, Health), wake=wake),
@@ -98,7 +100,8 @@ async def stop_all(config: FoldersConfig) -> int:
     """End all instances of this machine and say how many; what is desired stays as it is."""
     folders = Folders(config.instances_dir, config.sockets_dir)
     nowhere = config.instances_dir
-    runtime = ProcessRuntime(folders, VersionFiles(nowhere, nowhere, Blobs("memory:///")), Owners(nowhere, range(0)))
+    files, processors = VersionFiles(nowhere, nowhere, Blobs("memory:///")), Processors(this_machine(), nowhere)
+    runtime = ProcessRuntime(folders, files, Owners(nowhere, range(0)), processors=processors)
     try:
         return await runtime.stop_all(grace_s=STOP_GRACE_S)
     finally:

@@ -6,20 +6,15 @@ from collections.abc import Callable, Collection
 from datetime import datetime
 from typing import Protocol
 
-import structlog
-
 from services.core.collection import Collected, unused_since
 from services.core.errors import Unavailable
 from services.core.ids import InstanceId, VersionId
 from services.core.ports import Runtime
 from services.core.records import Desired
 from services.core.subjects import version_key
+from services.kit.collecting import keep_collecting
 from services.kit.mirror import Mirror
 from services.kit.process import Stop
-
-log = structlog.get_logger()
-
-SETTLE_S = 60.0  # after a start, before the first look
 
 
 class Leftovers(Protocol):
@@ -52,16 +47,8 @@ class Collector:
         self._grace_s = grace_s
 
     async def run(self, stop: Stop, *, every_s: float) -> None:
-        """Until `stop`; what cannot be read now is tried again at the next time."""
-        wait_s = min(SETTLE_S, every_s)
-        while not await stop.wait_for(wait_s):
-            try:
-                collected = await self.collect()
-                if collected.count:
-                    log.info("collected", what="leftovers", count=collected.count)
-            except Unavailable as error:
-                log.warning("collection_put_off", what="leftovers", reason=error.reason)
-            wait_s = every_s
+        """Until `stop`."""
+        await keep_collecting(self.collect, stop, what="leftovers", every_s=every_s)
 
     async def collect(self) -> Collected:
         """One look at everything. Raises `Unavailable` while it is not known what is desired, or what runs."""

@@ -93,6 +93,7 @@ class Deployer:
         self._progress: dict[VersionId, Progress] = {}
         self._last_desired: dict[VersionId, Desired] = {}
         self._told: dict[VersionId, Placement] = {}
+        self._conceded: dict[VersionId, int] = {}  # the generation of which it was said what is not held here
         self._actions = Actions(runtime, wake)
         self._is_bus_silent = False
         self._runs_anything = True  # until a look has found nothing
@@ -241,12 +242,13 @@ class Deployer:
             await self._producer.remove(version_key(self._deployer_id, version_id))
         except Unavailable:
             return
-        for memory in (self._progress, self._last_desired, self._told):
+        for memory in (self._progress, self._last_desired, self._told, self._conceded):
             memory.pop(version_id, None)
 
     def _act(self, desired: Desired | Removed, decision: Decision) -> None:
         starts = sum(isinstance(action, Start) for action in decision.actions)
         if starts and isinstance(desired, Desired):
+            self._concede(desired)
             self._actions.start(desired, starts)
         ended = [action for action in decision.actions if isinstance(action, Forget)]
         for action in decision.actions:
@@ -255,6 +257,13 @@ class Deployer:
         for action in ended:
             if self._instance_logs.is_drained(action.instance_id) or action in ended[:-MAX_ENDED]:
                 self._actions.forget(action)
+
+    def _concede(self, desired: Desired) -> None:
+        """Say, once a generation, what of it the runtime will not hold."""
+        if self._conceded.get(desired.version_id) != desired.generation:
+            self._conceded[desired.version_id] = desired.generation
+            for sentence in self._runtime.concessions(desired):
+                self._deployment_log.say(desired.model_id, desired.version_id, sentence)
 
 
 def _gist(placement: Placement) -> Placement:

@@ -47,6 +47,7 @@ class Monitor:
         self._turns = asyncio.Semaphore(probes_at_once)
         self._held: dict[InstanceId, Health] | None = None  # published by us, or by an earlier monitor
         self._watches: dict[InstanceId, asyncio.Task[None]] = {}
+        self._ending: list[asyncio.Task[None]] = []
 
     async def run(self, stop: Stop) -> None:
         """Watch what placements name, until `stop`."""
@@ -59,7 +60,7 @@ class Monitor:
                     await stop.wait_for(error.retry_after_s)
                 await self._wake.wait_or(stop, LOOK_EVERY_S)
         finally:
-            for task in self._watches.values():
+            for task in (*self._watches.values(), *self._ending):
                 task.cancel()
 
     async def sweep(self, stop: Stop) -> None:
@@ -82,8 +83,10 @@ class Monitor:
                 if instance.phase in _PROBED:
                     probed.add(instance.instance_id)
                     self._watch(key, placement.version_id, instance, self._held.get(instance.instance_id))
-        for instance_id in self._watches.keys() - probed:
-            self._watches.pop(instance_id).cancel()
+        self._ending += [self._watches.pop(instance_id) for instance_id in self._watches.keys() - probed]
+        self._ending = [task for task in self._ending if not task.done()]
+        for task in self._ending:
+            task.cancel()  # at every look: a reply that comes at this very moment swallows it (asyncio before 3.12)
         for instance_id in self._gone(self._held):
             await self._producer.remove(instance_id)
             self._producer.drop(instance_id)

@@ -50,6 +50,7 @@ async def test_what_was_ensured_is_observed_at_once(runtime: Runtime, bench: Ben
     assert found is not None
     assert found.is_alive
     assert (found.version_id, found.generation) == (work.desired.version_id, 1)
+    assert (found.memory_limit_bytes, found.request_timeout_s) == (work.desired.memory_bytes, 1.0)
     assert len(found.addresses) == 1
 
 

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from services.core.draining import Routers
 from services.core.ids import Digest, InstanceId
-from services.core.placement import Decision, Start, decide
+from services.core.placement import Decision, Forget, Start, Stop, decide
 from services.core.ports import Observed
 from services.core.progress import Progress, World, begin, new_instance_id, published, resume, wanted_from
 from services.core.records import (
@@ -149,11 +149,50 @@ class Deployment:
 
     def run_all(self) -> Deployment:
         """Start what is missing, and let all of the wanted generation become ready."""
-        self.start_all()
-        for name, each in self.instances.items():
-            if each.is_alive and each.generation == self.last.generation:
+        while True:
+            self.start_all()
+            for name in self.alive(self.last.generation):
                 self.set_health(name, is_ready=True)
-        self.look()
+            if Start() not in self.look().actions:
+                return self
+
+    def alive(self, generation: int | None = None) -> list[str]:
+        return [
+            name for name, each in self.instances.items() if each.is_alive and generation in (None, each.generation)
+        ]
+
+    def serving(self) -> list[str]:
+        """Those that answer calls: healthy, and not marked in what was last published, or about to be."""
+        phases = self.phases()
+        ready = [name for name in self.alive() if (health := self.health.get(self.id(name))) and health.is_ready]
+        return [name for name in ready if phases.get(name) is InstancePhase.RUNNING]
+
+    def carry_out(self, decision: Decision) -> None:
+        """What the runtime would do, at once."""
+        names = {self.id(name): name for name in self.instances}
+        for action in decision.actions:
+            match action:
+                case Start():
+                    self.start()
+                case Stop(instance_id) if names.get(instance_id) in self.alive():
+                    self.end(names[instance_id], was_stopped=True)
+                case Forget(instance_id) if instance_id in names:
+                    self.forget(names[instance_id])
+                case _:
+                    pass
+
+    def turn(self, *, is_ready: bool = True) -> Decision:
+        """One turn of a world that behaves: look, act, become ready, and every router follows."""
+        decision = self.look()
+        self.carry_out(decision)
+        for name in self.alive(self.last.generation) if is_ready else ():
+            self.set_health(name, is_ready=True)
+        self.routes_to(routes=1 << 40, placements=self.revision)
+        return decision
+
+    def turns(self, count: int, *, is_ready: bool = True) -> Deployment:
+        for _ in range(count):
+            self.turn(is_ready=is_ready)
         return self
 
     def start(self) -> str:
@@ -171,6 +210,8 @@ class Deployment:
             addresses=("/run/w0.sock",),
             started_at=self.now,
             is_alive=True,
+            memory_limit_bytes=self.last.memory_bytes,
+            request_timeout_s=self.last.request_timeout_s,
         )
         return name
 

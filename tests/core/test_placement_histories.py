@@ -7,9 +7,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from services.core.placement import Decision, Forget, Start, Stop
+from services.core.placement import Decision, Stop
 from services.core.progress import generation_of
-from services.core.records import InstancePhase, PlacementPhase
+from services.core.records import InstancePhase, PlacementPhase, Target
 from tests.core.deployment import Deployment, desired
 
 LOOKS_UNTIL_SETTLED = 40
@@ -23,6 +23,7 @@ class Histories(RuleBasedStateMachine):
         self.deployment = Deployment(desired(instances=2))
         self.stopping: set[str] = set()
         self.most_wanted = 2
+        self.remembered: set[str] = set()
 
     @rule(seconds=st.sampled_from([0.1, 1.0, 20.0, 100.0]))
     def time_passes(self, seconds: float) -> None:
@@ -67,15 +68,23 @@ class Histories(RuleBasedStateMachine):
         self.deployment.want(target="running", generation=self.deployment.last.generation + 1, routed_out_at=0)
 
     @rule()
+    def it_is_restarted(self) -> None:
+        if self.deployment.last.target is Target.RUNNING:
+            self.deployment.want(generation=self.deployment.last.generation + 1)
+
+    @rule()
     def the_deployer_is_killed(self) -> None:
         self.deployment.crash()
+        self.remembered = set()
 
     @rule(is_carried_out=st.booleans())
     def the_deployer_looks(self, is_carried_out: bool) -> None:
-        stored, decision = self.deployment.stored, self.deployment.look()
+        stored, marked = self.deployment.stored, self._marked()
+        decision = self.deployment.look()
         self._check_stops(stored, decision)
+        self._check_marks(marked, decision)
         if is_carried_out:
-            self._carry_out(decision)
+            self.deployment.carry_out(decision)
 
     @invariant()
     def it_never_runs_more_than_was_ever_wanted(self) -> None:
@@ -93,7 +102,7 @@ class Histories(RuleBasedStateMachine):
         deployment = self.deployment
         deployment.may_remove, deployment.is_bus_away = True, False
         for _ in range(LOOKS_UNTIL_SETTLED):
-            self._carry_out(deployment.look())
+            deployment.carry_out(deployment.look())
             deployment.routes_to(routes=1 << 40, placements=deployment.revision)
             for name in self._alive():
                 deployment.set_health(name, is_ready=True)
@@ -112,6 +121,26 @@ class Histories(RuleBasedStateMachine):
     def _alive(self) -> list[str]:
         return [name for name, each in self.deployment.instances.items() if each.is_alive]
 
+    def _marked(self) -> set[str]:
+        """Those that drain by what was last published, or is remembered; a deployer that was killed knows the first."""
+        stored = self.deployment.stored.instances if self.deployment.stored is not None else ()
+        return {each.instance_id for each in stored if each.phase is InstancePhase.DRAINING} | self.remembered
+
+    def _check_marks(self, marked: set[str], decision: Decision) -> None:
+        """Never fewer ready than before this look, or than are wanted, because of what it marked."""
+        deployment, progress = self.deployment, decision.progress
+        self.remembered = set(progress.drains)
+        if deployment.last.target is Target.STOPPED:
+            return
+        ready = [
+            deployment.id(name)
+            for name in self._alive()
+            if (verdict := deployment.health.get(deployment.id(name))) is not None and verdict.is_ready
+        ]
+        before = [each for each in ready if each not in marked and each not in progress.condemned]
+        left = [each for each in before if each not in progress.drains]
+        assert len(left) >= min(len(before), deployment.last.instances)
+
     def _check_stops(self, stored: object, decision: Decision) -> None:
         """Nothing is stopped that was not told to be draining first, but what is condemned or hopeless."""
         placement = decision.progress.placement
@@ -122,19 +151,6 @@ class Histories(RuleBasedStateMachine):
                 is_hopeless = placement.phase is PlacementPhase.FAILED
                 assert action.instance_id in draining or is_hopeless
                 assert self.deployment.may_remove or is_hopeless
-
-    def _carry_out(self, decision: Decision) -> None:
-        names = {self.deployment.id(name): name for name in self.deployment.instances}
-        for action in decision.actions:
-            match action:
-                case Start():
-                    self.deployment.start()
-                case Stop(instance_id) if names.get(instance_id) in self._alive():
-                    self.deployment.end(names[instance_id], was_stopped=True)
-                case Forget(instance_id) if instance_id in names:
-                    self.deployment.forget(names[instance_id])
-                case _:
-                    pass
 
 
 TestHistories = Histories.TestCase

@@ -77,7 +77,7 @@ class Running:
             start_new_session=True,
         )
 
-    def ready(self, *, workers: int = 1, **settings: float) -> Running:
+    def ready(self, *, workers: int = 1, **settings: object) -> Running:
         """Start, and wait until every worker is healthy."""
         self.start(workers=workers, as_instance=INSTANCE, **settings)
         for worker in range(workers):

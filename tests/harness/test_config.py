@@ -30,7 +30,7 @@ def problems(settings: dict[str, object]) -> list[str]:
 
 def test_what_is_optional_has_a_default_and_what_is_unknown_is_ignored() -> None:
     instance = parse(GOOD | {"added_later": True})
-    assert (instance.max_body_bytes, instance.grace_s) == (67108864, 30.0)
+    assert (instance.max_body_bytes, instance.grace_s, instance.example_input) == (67108864, 30.0, "")
     assert instance.sockets == (Path("/s/w0.sock"), Path("/s/w1.sock"))
 
 
@@ -44,6 +44,11 @@ def test_every_problem_is_named_at_once() -> None:
         "sockets must be a list of absolute paths, one per worker, got []",
         "grace_s must be a number of at least 0, got True",
     ]
+
+
+def test_an_example_is_a_text_of_any_kind() -> None:
+    assert parse(GOOD | {"example_input": '{"data":\n{}}'}).example_input == '{"data":\n{}}'
+    assert problems(GOOD | {"example_input": {}}) == ["example_input must be a text, got {}"]
 
 
 def test_a_socket_path_that_the_kernel_would_not_take_is_refused() -> None:

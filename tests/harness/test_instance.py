@@ -133,6 +133,22 @@ def test_a_call_past_its_deadline_is_a_504_and_its_worker_is_replaced(instance: 
     assert "in wait\n" in said
 
 
+def test_a_call_on_another_worker_is_unharmed_when_one_passes_its_deadline(instance: Running) -> None:
+    instance.write(GATED_CALL)
+    instance.ready(workers=2)
+    with ThreadPoolExecutor(1) as callers:
+        other = callers.submit(instance.call, worker=1)
+        until(lambda: entered(instance), "the other call to begin")
+        ended = instance.worker_ids()
+        late = instance.call(worker=0, headers={"X-Modelway-Remaining-Ms": "100"})
+        until(lambda: not ended <= instance.worker_ids(), "the late worker to end")
+        until(lambda: instance.is_healthy(0), "a fresh worker at its socket")
+        (instance.project / "go").touch()
+        assert (late.status_code, other.result().status_code) == (504, 200)
+    assert instance.call(worker=0).status_code == 200
+    assert instance.says().count("worker_replaced") == 1
+
+
 def test_closed_streams_break_neither_the_answer_nor_the_end(instance: Running) -> None:
     instance.write(
         GATE + "import os, sys\nfor stream in (sys.stdout, sys.stderr, sys.__stderr__):\n    stream.close()\n"
@@ -303,6 +319,21 @@ def test_modules_of_the_project_do_not_replace_those_of_the_harness(instance: Ru
     instance.write("import json\ndef predict():\n    return json.loads('[1]')\n")
     instance.ready()
     assert instance.call().json()["result"] == [1]
+
+
+def test_its_command_line_stays_also_where_programs_may_name_themselves(
+    instance: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packages = instance.folder / "packages"
+    packages.mkdir()
+    (packages / "setproctitle.py").write_text(
+        "from pathlib import Path\ndef getproctitle(): return ''\n"
+        f"def setproctitle(title): Path({str(packages / 'named')!r}).touch()\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(packages))
+    instance.write(PID)
+    instance.ready()
+    assert not (packages / "named").exists()
 
 
 def test_nothing_is_written_to_the_home_directory(instance: Running) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -141,6 +142,15 @@ class Platform:
         assert await self._routers.put(router, report)
         beat = Heartbeat(revision=self._counter.next(), service="router", service_id=router, at=now(), started_at=now())
         assert await self._heartbeats.put(heartbeat_key("router", router), beat)
+
+    async def follow(self, desired: Desired, seen: list[Placement], stop: asyncio.Event) -> None:
+        """Be a router that has every placement in effect soon, and remember what was in effect, until `stop`."""
+        while not stop.is_set():
+            placement = await self.placement(desired)
+            if placement is not None and (not seen or placement.revision > seen[-1].revision):
+                seen.append(placement)
+                await self.report(placements={desired.version_id: placement.revision})
+            await asyncio.sleep(0.02)
 
     async def deployment_log(self, desired: Desired) -> list[str]:
         subject = log(LogKind.DEPLOYMENT, MODEL_ID, desired.version_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import shutil
 import signal
@@ -18,6 +19,7 @@ from msgspec.structs import replace
 from services.core.errors import WorkloadRejected
 from services.core.ids import Digest, InstanceId
 from services.core.ports import Observed
+from services.core.records import Volume
 from services.deployer.runtimes.process import procfs, spawn
 from services.deployer.runtimes.process.output import ProcessOutput
 from services.deployer.runtimes.process.runtime import ProcessRuntime
@@ -172,6 +174,25 @@ async def test_a_process_started_by_a_deployer_that_died_before_writing_it_down_
     assert harness_processes(bench.instances_dir) == []
 
 
+async def test_a_process_of_another_home_that_has_the_same_id_is_not_adopted(
+    runtime: ProcessRuntime, bench: Bench, tmp_path: Path
+) -> None:
+    instance = await run(runtime, bench, "")
+    record = next(iter(bench.folders.load()))
+    here = Bench(tmp_path / "here", tmp_path / "s")
+    here.folders.create(instance, None)
+    here.folders.save(replace(record, process=None))
+
+    successor = here.runtime()
+    (seen,) = await successor.observe()
+    assert (seen.is_alive, seen.was_stopped) == (False, True)
+    assert await successor.stop_all(grace_s=0) == 0
+    await successor.forget(instance)
+    successor.close()
+
+    assert [each.is_alive for each in await runtime.observe()] == [True]
+
+
 async def test_a_start_that_was_cut_short_before_its_process_is_nobodys_fault(bench: Bench) -> None:
     runtime = bench.runtime()
     await run(runtime, bench, "")
@@ -241,6 +262,24 @@ async def test_a_missing_environment_or_artifact_is_one_sentence(runtime: Proces
         await runtime.ensure(workload(replace(wanted, artifact=gone)))
     with pytest.raises(WorkloadRejected, match="not in the blob store"):
         await runtime.ensure(workload(replace(wanted, artifact=Digest("1" * 64))))
+
+
+async def test_volumes_are_refused_in_one_sentence(runtime: ProcessRuntime, bench: Bench) -> None:
+    volume = Volume(name="data", mount_path="/data", host_path="/srv/data")
+    with pytest.raises(
+        WorkloadRejected, match="volumes cannot be mounted here: instances are processes of this machine"
+    ):
+        await runtime.ensure(workload(await bench.desired(volumes=(volume,))))
+    assert await runtime.observe() == []
+
+
+async def test_the_example_is_told_in_a_file_that_only_the_platform_and_the_instance_may_read(
+    runtime: ProcessRuntime, bench: Bench
+) -> None:
+    instance = await run(runtime, bench, "", example_input='{"data": {"x": 1}}')
+    settings = bench.folders.of(instance) / "instance.json"
+    assert json.loads(settings.read_text())["example_input"] == '{"data": {"x": 1}}'
+    assert mode_of(settings) == 0o600
 
 
 async def test_variables_that_cannot_be_opened_here_are_one_sentence_without_a_value(
@@ -341,7 +380,8 @@ class TestAsRoot:
     async def test_an_instance_drops_to_a_user_of_its_model_and_can_gain_no_rights(self, open_bench: Bench) -> None:
         runtime = open_bench.runtime(range(61000, 61100))
         script = (
-            "import os\n"
+            "import os, sys\n"
+            "assert open(sys.argv[sys.argv.index('--config') + 1]).read()\n"
             "print(os.getuid() in range(61000, 61100), os.getuid() == os.getgid())\n"
             "print(len(os.getgroups()), os.getgroups()[0] in range(61100, 61200))\n"
             "status = open('/proc/self/status').read()\n"
@@ -354,6 +394,7 @@ class TestAsRoot:
         await runtime.ensure(second)
         others = await written(open_bench, second.instance_id, 4)
         sockets = open_bench.sockets_dir / instance
+        assert mode_of(open_bench.folders.of(instance) / "instance.json") == 0o640
         await runtime.stop_all(grace_s=1)
         runtime.close()
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
+import os
+import signal
 import sys
+from contextlib import suppress
 
 import aiohttp
 import pytest
 
-from services.core.records import InstancePhase, PlacementPhase
+from services.core.records import HealthCheck, Instance, InstancePhase, PlacementPhase
 from tests.instances import ENVIRONMENT, harness_processes
+from tests.parts import wait_until
 from tests.services.deployer.parts import Platform, ready
 
 pytestmark = pytest.mark.skipif(
@@ -68,3 +73,80 @@ async def test_what_cannot_be_loaded_fails_with_the_harnesss_reason(
     assert words in placement.reason
     assert [each for each in placement.instances if each.phase is not InstancePhase.EXITED] == []
     assert ready(placement) == []
+
+
+async def test_an_example_that_fails_is_why_the_version_failed(platform: Platform) -> None:
+    wanted = await platform.bench.desired(
+        "def predict(x):\n    return {}[x]\n", example_input='{"data": {"x": "setosa"}}', request_timeout_s=5.0
+    )
+    await platform.want(wanted)
+    placement = await platform.until(
+        wanted, lambda p: p.phase is PlacementPhase.FAILED, what="it is given up", deadline_s=40
+    )
+    assert placement.reason == "its example input failed: KeyError: 'setosa'"
+
+
+WAYS_TO_DIE = """
+import ctypes, os, socket
+from contextlib import suppress
+from pathlib import Path
+
+def predict(way):
+    if way == "hang":
+        ctypes.PyDLL(None).sleep(600)  # and no other thread runs
+    if way == "deafen":
+        for name in os.listdir("/proc/self/fd"):
+            with suppress(OSError):  # not a socket
+                held = socket.socket(fileno=os.dup(int(name)))
+                if held.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                    held.shutdown(socket.SHUT_RDWR)
+    here = Path(os.environ["TMPDIR"])
+    (here / f"entered-{os.getpid()}").touch()
+    while way == "work" and not (here / "go").exists():
+        pass
+    return way
+"""
+
+
+async def test_what_lives_and_cannot_answer_is_dead_and_what_is_busy_with_all_its_workers_is_not(
+    platform: Platform,
+) -> None:
+    check = HealthCheck(period_s=0.2, timeout_s=1.0, failure_threshold=4)
+    wanted = await platform.bench.desired(
+        WAYS_TO_DIE, instances=4, workers=2, request_timeout_s=120.0, health_check=check
+    )
+    await platform.want(wanted)
+    before = await platform.until(wanted, lambda p: len(ready(p)) == 4, what="it runs", deadline_s=40)
+    busy, hung, deaf, stopped = before.instances
+    here = platform.bench.folders.home(busy.instance_id) / "tmp"
+    calls = [asyncio.create_task(way(busy, worker, "work")) for worker in (0, 1)]
+    await wait_until(lambda: len([*here.glob("entered-*")]) == 2, what="both its workers are busy")
+
+    calls += [asyncio.create_task(way(hung, 0, "hang")), asyncio.create_task(way(deaf, 1, "deafen"))]
+    (leader,) = [
+        pid for pid in harness_processes(platform.bench.instances_dir) if os.getsid(pid) == pid and is_of(pid, stopped)
+    ]
+    os.killpg(leader, signal.SIGSTOP)
+    after = await platform.until(
+        wanted, lambda p: p.exits == 3 and len(ready(p)) == 4, what="the three are replaced", deadline_s=60
+    )
+    assert set(ready(after)) & set(ready(before)) == {busy.instance_id}
+    (here / "go").touch()
+    assert [await call for call in calls[:2]] == [200, 200]
+    assert await asyncio.gather(*calls[2:]) == [0, 200]
+    said = "\n".join(await platform.deployment_log(wanted))
+    assert f"instance {hung.instance_id} exited: worker 0 did not answer its health check within 1 s" in said
+    assert f"instance {deaf.instance_id} exited: worker 1 takes no connections" in said
+    assert f"instance {stopped.instance_id} exited: worker 0 did not answer its health check within 1 s" in said
+
+
+async def way(instance: Instance, worker: int, way: str) -> int:
+    """The status of the answer; 0 when none came."""
+    with suppress(aiohttp.ClientError):
+        return (await call(instance.addresses[worker], f"{instance.instance_id}.{worker}", {"data": {"way": way}}))[0]
+    return 0
+
+
+def is_of(pid: int, instance: Instance) -> bool:
+    with open(f"/proc/{pid}/cmdline", "rb") as file:
+        return instance.instance_id.encode() in file.read()

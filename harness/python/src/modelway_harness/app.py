@@ -22,6 +22,7 @@ from . import __version__
 from .binding import DoesNotFit
 from .calls import Answered, Busy, Calls, Failed, NoTimeLeft, TookTooLong
 from .config import Instance
+from .decoding import NotReadable, decode
 from .log import log
 from .traces import trace_of
 
@@ -107,8 +108,8 @@ class Endpoint:
         if self._calls.is_busy and hold_s <= 0:
             raise _busy()
         try:
-            call = self._calls.binding.bind(_parsed(request.get_data(cache=False)))
-        except DoesNotFit as error:
+            call = self._calls.binding.bind(decode(request.get_data(cache=False)))
+        except (NotReadable, DoesNotFit) as error:
             raise Refused(400, str(error)) from error
         try:
             outcome = self._calls.run(call, within_s=self._left_s(), hold_s=hold_s)
@@ -202,23 +203,6 @@ class Endpoint:
 def _milliseconds(header: str) -> int | None:
     told = request.headers.get(header, "")
     return int(told) if _MILLISECONDS.fullmatch(told) else None
-
-
-def _parsed(body: bytes) -> object:
-    """The body as JSON. Raises Refused."""
-    if not body.strip():
-        raise Refused(400, 'the body is empty; send a JSON object with "data" or "parameters"')
-    try:
-        document: object = json.loads(body, parse_constant=_refuse_constant)
-    except RecursionError as error:
-        raise Refused(400, "the body is nested too deeply") from error
-    except ValueError as error:
-        raise Refused(400, f"the body is not JSON: {error}") from error
-    return document
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"it holds {name}, which JSON does not have; send null")
 
 
 def _busy() -> Refused:

@@ -33,6 +33,7 @@ class Instance:
     request_timeout_s: float
     max_body_bytes: int = DEFAULT_BODY_BYTES
     grace_s: float = DEFAULT_GRACE_S
+    example_input: str = ""  # a whole request body, answered before the worker is ready; "" is none
 
 
 def read(path: Path, *, instance_id: str) -> Instance:
@@ -67,6 +68,7 @@ def parse(settings: dict[str, object]) -> Instance:
         request_timeout_s=check.number("request_timeout_s", least=0.001),
         max_body_bytes=int(check.number("max_body_bytes", least=1, whole=True, default=DEFAULT_BODY_BYTES)),
         grace_s=check.number("grace_s", least=0, default=DEFAULT_GRACE_S),
+        example_input=check.text("example_input", pattern=".*", looks="a text", default=""),
     )
     if check.problems:
         raise InvalidConfig("\n".join(check.problems))
@@ -80,8 +82,10 @@ class _Check:
         self._settings = settings
         self.problems: list[str] = []
 
-    def text(self, name: str, *, pattern: str = r".+", looks: str = "a text that is not empty") -> str:
-        value = self._settings.get(name)
+    def text(
+        self, name: str, *, pattern: str = ".+", looks: str = "a text that is not empty", default: str | None = None
+    ) -> str:
+        value = self._settings.get(name, default)
         if isinstance(value, str) and re.fullmatch(pattern, value, re.DOTALL):
             return value
         self._refuse(name, looks)

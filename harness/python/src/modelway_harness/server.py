@@ -16,6 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
+from gunicorn import util
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from gunicorn.errors import HaltServer
@@ -24,7 +25,7 @@ from .config import Instance
 from .exits import LOAD_FAILED, write_exit
 from .log import log
 from .streams import make_streams_forgiving
-from .worker import ModelWorker
+from .worker import ANSWERS_EXAMPLE, IMPORTS, READY, ModelWorker
 
 THREADS = 16  # one waits for the running call; the others answer /health, and hold or refuse second calls meanwhile
 KEEPALIVE_S = 75  # longer than a router keeps an idle connection, so that the router closes it, not we
@@ -35,6 +36,7 @@ EARLY_ENDS = 5  # workers in a row that end before they are ready, when earlier 
 def serve(instance: Instance) -> int:
     """Run the instance until it is stopped; the exit status of the process."""
     make_streams_forgiving()
+    util._setproctitle = lambda title: None  # by its command line the platform finds an instance again
     instance.exit_file.unlink(missing_ok=True)
     try:
         Supervisor(Application(instance)).run()
@@ -44,11 +46,11 @@ def serve(instance: Instance) -> int:
 
 
 class Application(BaseApplication):  # type: ignore[misc]  # gunicorn comes without types
-    """Gunicorn's configuration, and what supervisor and workers share: `ready` holds a byte per worker."""
+    """Gunicorn's configuration, and what supervisor and workers share: `stages` holds a byte per worker."""
 
     def __init__(self, instance: Instance) -> None:
         self.instance = instance
-        self.ready = mmap.mmap(-1, len(instance.sockets))  # shared memory, written by the workers
+        self.stages = mmap.mmap(-1, len(instance.sockets))  # shared memory, written by the workers
         super().__init__()
 
     def load_config(self) -> None:
@@ -102,19 +104,21 @@ class Supervisor(Arbiter):  # type: ignore[misc]  # gunicorn comes without types
         """Have the worker replaced, by returning (gunicorn starts what is missing), or end the instance."""
         if self._is_stopping:
             return
-        was_ready = bool(self.app.ready[index])
-        self._was_ever_ready |= any(self.app.ready[:])  # a slice: iterating over an mmap gives no numbers
+        was_ready = self.app.stages[index] == READY
+        self._was_ever_ready |= READY in self.app.stages[:]  # a slice: iterating over an mmap gives no numbers
         self._early_ends = 0 if was_ready else self._early_ends + 1
         how = f"signal {-status}" if status < 0 else f"status {status}"
         if was_ready or (self._was_ever_ready and status != LOAD_FAILED and self._early_ends < EARLY_ENDS):
             log("worker_replaced", worker=index, ended_with=how.replace(" ", "_"))
             return
-        self._end_instance(how)
+        self._end_instance(how, self.app.stages[index])
 
-    def _end_instance(self, how: str) -> NoReturn:
+    def _end_instance(self, how: str, stage: int) -> NoReturn:
         instance: Instance = self.app.instance
         if not instance.exit_file.exists():
             reason = f"a worker ended with {how} while it imported {instance.file}"
+            if stage == ANSWERS_EXAMPLE:
+                reason = f"its example input failed: the worker ended with {how} while it answered"
             log("load_failed", f"{reason}\n")
             with suppress(OSError):
                 write_exit(instance.exit_file, reason=reason, detail="")
@@ -130,7 +134,7 @@ def _number(supervisor: Supervisor, worker: ModelWorker) -> None:
     """Give a worker that is about to be forked the lowest number, and so the socket, that no other has."""
     taken = {other.index for other in supervisor.WORKERS.values()}
     worker.index = next(index for index in range(supervisor.num_workers) if index not in taken)
-    supervisor.app.ready[worker.index] = 0
+    supervisor.app.stages[worker.index] = IMPORTS
 
 
 def _remove_sockets(supervisor: Supervisor) -> None:

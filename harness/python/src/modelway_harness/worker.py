@@ -1,4 +1,4 @@
-"""This file is one worker process: it loads the script, opens its own socket and serves it through gunicorn.
+"""This file is one worker process: it loads the script, answers its example, opens its own socket and serves it.
 
 The socket is opened last and belongs to this process alone. So nobody can connect to a worker that is not
 ready, and a connection to one that has died is refused at once and can be made elsewhere, instead of waiting
@@ -13,7 +13,7 @@ import signal
 import socket
 import sys
 import threading
-from concurrent.futures import wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic
@@ -25,12 +25,14 @@ from gunicorn.workers.gthread import ThreadWorker
 from .app import create_app
 from .calls import Calls
 from .config import Instance
+from .example import answer_example
 from .exits import LOAD_FAILED, OVERDUE, end_now, write_exit
 from .loader import LoadFailed, load
 from .log import log
 from .traces import trace_of
 from .wording import described
 
+IMPORTS, ANSWERS_EXAMPLE, READY = range(3)  # how far a worker has come
 BACKLOG = 64
 FLUSH_S = 2.0  # how long the answer to an overdue call may take to be sent
 _PR_SET_PDEATHSIG = 1
@@ -49,7 +51,7 @@ class ModelWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn comes without
         super().init_process()
 
     def load_wsgi(self) -> None:
-        """Import the script and open the socket; if either fails, the process ends, and so the instance."""
+        """Import the script, answer the example, open the socket; if any fails, so do the process and the instance."""
         instance: Instance = self.app.instance
         started = monotonic()
         try:
@@ -61,17 +63,34 @@ class ModelWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn comes without
         except Exception as error:
             self._fail(f"the worker could not start: {described(error)}", trace_of(error), kind="start_failed")
         self.sockets = [self._listener]
-        self.app.ready[self.index] = 1
+        self.app.stages[self.index] = READY
         log("worker_ready", worker=self.index, pid=os.getpid(), load_s=f"{monotonic() - started:.3f}")
 
     def _loaded(self, instance: Instance) -> Calls:
         calls = Calls(instance.function)
-        loading = calls.load(lambda: load(instance.project_dir, instance.file, instance.function))
-        while not wait([loading], timeout=0.05).done:
+        self._finish(calls.load(lambda: load(instance.project_dir, instance.file, instance.function)))
+        if instance.example_input:
+            self._answer_example(calls, instance)
+        return calls
+
+    def _answer_example(self, calls: Calls, instance: Instance) -> None:
+        started = monotonic()
+        self.app.stages[self.index] = ANSWERS_EXAMPLE
+        self.notify()  # from the first sign of life on, the supervisor ends a worker that gives none for too long
+        aside = ThreadPoolExecutor(max_workers=1)
+        answer = aside.submit(answer_example, calls, instance.example_input, within_s=instance.request_timeout_s)
+        self._finish(answer, shows_life=True)
+        aside.shutdown()
+        log("example_answered", worker=self.index, took_s=f"{monotonic() - started:.3f}")
+
+    def _finish(self, work: Future[None], *, shows_life: bool = False) -> None:
+        """Wait for it however long it takes. An import, which may block all threads for long, shows no life."""
+        while not wait([work], timeout=0.05).done:
+            if shows_life:
+                self.notify()
             if not self.alive:  # asked to stop: nothing runs yet that is worth waiting for
                 end_now(0)
-        loading.result()
-        return calls
+        work.result()
 
     def _fail(self, reason: str, detail: str, *, kind: str) -> None:
         log(kind, detail or f"{reason}\n", worker=self.index)

@@ -42,6 +42,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     generation: int
     addresses: tuple[str, ...]
     started_at: datetime
+    memory_limit_bytes: int = 0
+    request_timeout_s: float = 0.0
     process: Process | None = None  # None: about to be started
     mark: int | None = None  # the group that all its processes bear, where instances have users of their own
     is_stopping: bool = False  # it was asked to end: whatever end follows was wanted
@@ -124,12 +126,14 @@ def make_passable(folder: Path) -> None:
         folder.chmod(0o711)
 
 
-def write_whole(path: Path, data: bytes, mode: int) -> None:
-    """Replace the file at `path` as one step, also when this process dies in the middle."""
+def write_whole(path: Path, data: bytes, mode: int, *, group: int | None = None) -> None:
+    """Replace the file at `path` as one step, also when this process dies in the middle; give it to `group`."""
     aside = path.with_name(f".{path.name}.aside")
     descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
     with os.fdopen(descriptor, "wb") as file:
         os.fchmod(file.fileno(), mode)
+        if group is not None:
+            os.fchown(file.fileno(), -1, group)
         file.write(data)
     aside.replace(path)
 

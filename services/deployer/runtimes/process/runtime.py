@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 import signal
 import subprocess
@@ -11,7 +10,6 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import structlog
 from msgspec.structs import replace
@@ -21,8 +19,10 @@ from services.core.ids import InstanceId
 from services.core.ports import Observed, Workload
 from services.core.records import Desired
 from services.deployer.runtimes.process import procfs
+from services.deployer.runtimes.process.ending import kill, told, until_ended
 from services.deployer.runtimes.process.folders import Folders, Record, write_whole
 from services.deployer.runtimes.process.owners import Owners
+from services.deployer.runtimes.process.processors import Processors
 from services.deployer.runtimes.process.spawn import Place, instance_settings, renounce_privileges, spawn
 from services.deployer.runtimes.process.version_files import VersionFiles
 from services.kit.clock import now
@@ -32,18 +32,23 @@ from services.kit.vault import Vault
 log = structlog.get_logger()
 
 MEMORY_EVERY_S = 2.0
-_LOOK_EVERY_S = 0.02  # while an instance is ending
-_KILL_S = 10.0  # a process that survives SIGKILL this long hangs in the kernel
-_HARNESS = re.compile(r" --instance ([A-Za-z0-9_-]+)(?: |$)")
 
 
 class ProcessRuntime:
     """See `core.ports.Runtime`. One at a time works on a set of folders; the next one takes over what it finds."""
 
     def __init__(
-        self, folders: Folders, versions: VersionFiles, owners: Owners, variables: Vault | None = None
+        self,
+        folders: Folders,
+        versions: VersionFiles,
+        owners: Owners,
+        variables: Vault | None = None,
+        processors: Processors | None = None,
     ) -> None:
         self._folders = folders
+        self._processors = processors or Processors(None, folders.instances_dir)
+        # By the path of their settings, which is of this home: instances of other homes may have the same ids.
+        self._settings = re.compile(re.escape(f" --config {folders.instances_dir}/") + r"([A-Za-z0-9_-]+)/")
         self._versions = versions
         self._owners = owners
         self._variables = variables
@@ -55,6 +60,12 @@ class ProcessRuntime:
         self._locks: defaultdict[InstanceId, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._loading = asyncio.Lock()
         self._starter = ThreadPoolExecutor(1, "starter", initializer=renounce_privileges)
+
+    def concessions(self, desired: Desired) -> Sequence[str]:
+        if not desired.cpu_limit or self._processors.can_limit:
+            return ()
+        asked = f"at most {desired.cpu_limit:g} of them were asked for"
+        return (f"processors are not limited here, {asked}: this machine lets us make no control group",)
 
     async def ensure(self, workload: Workload) -> None:
         await self._load()
@@ -82,6 +93,7 @@ class ProcessRuntime:
                 await asyncio.to_thread(self._folders.delete, instance_id)
                 for each in (self._records, self._children, self._memory):
                     each.pop(instance_id, None)
+                await asyncio.to_thread(self._processors.release, set(self._records))
         self._locks.pop(instance_id, None)
 
     async def observe(self) -> Sequence[Observed]:
@@ -102,6 +114,8 @@ class ProcessRuntime:
                 started_at=record.started_at,
                 is_alive=not record.has_ended,
                 memory_bytes=self._memory.get(record.instance_id, 0),
+                memory_limit_bytes=record.memory_limit_bytes,
+                request_timeout_s=record.request_timeout_s,
                 exit_reason=record.exit_reason,
                 was_stopped=record.is_stopping,
             )
@@ -113,10 +127,10 @@ class ProcessRuntime:
         await self._load()
         living = [record.instance_id for record in self._records.values() if not record.has_ended]
         await asyncio.gather(*(self.stop(each, grace_s=grace_s) for each in living))
-        config = re.compile(re.escape(f" --config {self._folders.instances_dir}/") + r"([A-Za-z0-9_-]+)/")
-        strays = await asyncio.to_thread(lambda: procfs.find_leaders(config, procfs.table()))
+        strays = await asyncio.to_thread(lambda: procfs.find_leaders(self._settings, procfs.table()))
         for leader in strays:
-            await _kill(leader, None, None)
+            await kill(leader, None, None)
+        await asyncio.to_thread(self._processors.release, [each.instance_id for each in self._living()])
         return len(living) + len(strays)
 
     def close(self) -> None:
@@ -125,6 +139,8 @@ class ProcessRuntime:
 
     async def _start(self, workload: Workload) -> None:
         desired, instance_id = workload.desired, workload.instance_id
+        if desired.volumes:
+            raise WorkloadRejected("volumes cannot be mounted here: instances are processes of this machine")
         sockets = self._folders.sockets(instance_id, desired.workers)
         variables = self._open(desired)
         bundle = await self._versions.bundle(desired)
@@ -151,6 +167,7 @@ class ProcessRuntime:
             raise
         self._children[instance_id] = child
         self._save(replace(self._records[instance_id], process=procfs.identify(child.pid)))
+        self._processors.limit(instance_id, child.pid, most=desired.cpu_limit, share=desired.cpu_requested)
 
     def _open(self, desired: Desired) -> dict[str, Secret]:
         """The model's environment variables, which only a deployer can read. Raises `WorkloadRejected`."""
@@ -174,12 +191,15 @@ class ProcessRuntime:
             generation=desired.generation,
             addresses=place.sockets,
             started_at=now(),
+            memory_limit_bytes=desired.memory_bytes,
+            request_timeout_s=desired.request_timeout_s,
             mark=place.mark,
         )
         # Before the process: whoever finds this record knows what to look for, so that none is started twice.
         self._folders.save(record)
         self._records[record.instance_id] = record
-        write_whole(place.folder / "instance.json", instance_settings(workload, place), 0o644)
+        settings, path = instance_settings(workload, place), place.folder / "instance.json"
+        write_whole(path, settings, 0o600 if place.uid is None else 0o640, group=place.uid)
 
     def _save(self, record: Record) -> None:
         """Remember it; that a disk is full must not keep us from ending instances."""
@@ -195,7 +215,7 @@ class ProcessRuntime:
             if self._is_loaded:
                 return
             records = await asyncio.to_thread(lambda: list(self._folders.load()))
-            leaders = await asyncio.to_thread(lambda: procfs.find_leaders(_HARNESS, procfs.table()))
+            leaders = await asyncio.to_thread(lambda: procfs.find_leaders(self._settings, procfs.table()))
             found = {instance_id: leader for leader, instance_id in leaders.items()}
             for record in records:
                 self._records[record.instance_id] = record
@@ -220,7 +240,7 @@ class ProcessRuntime:
     def _exit_reason(self, instance_id: InstanceId) -> str:
         child = self._children.get(instance_id)
         status = None if child is None else child.poll()
-        return self._folders.last_words(instance_id) or ("" if status is None else _told(status))
+        return self._folders.last_words(instance_id) or ("" if status is None else told(status))
 
     def _living(self) -> list[Record]:
         return [each for each in self._records.values() if not each.has_ended]
@@ -230,47 +250,9 @@ class ProcessRuntime:
             return
         if grace_s > 0:
             procfs.send(record.process, signal.SIGTERM)  # to the one that knows how to end the others
-            await _ended(record.process, grace_s)
-        await _kill(record.process, self._folders.home(record.instance_id), record.mark)
+            await until_ended(record.process, grace_s)
+        await kill(record.process, self._folders.home(record.instance_id), record.mark)
         self._is_alive(record)  # reaps it
-
-
-async def _ended(process: procfs.Process, timeout_s: float) -> None:
-    """Return once the process is gone or a zombie, or after `timeout_s`."""
-    try:
-        descriptor = os.pidfd_open(process.pid)
-    except OSError:
-        return
-    ended = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    loop.add_reader(descriptor, ended.set)
-    try:
-        if procfs.is_alive(process):
-            async with asyncio.timeout(timeout_s):
-                await ended.wait()
-    except TimeoutError:
-        pass
-    finally:
-        loop.remove_reader(descriptor)
-        os.close(descriptor)
-
-
-async def _kill(leader: procfs.Process, home: Path | None, mark: int | None) -> None:
-    """End it and what it started, again and again until nothing is found: it may start more meanwhile."""
-    deadline = time.monotonic() + _KILL_S
-    while left := await asyncio.to_thread(_left, leader, home, mark):
-        for each in left:
-            procfs.send(each, signal.SIGKILL)
-        if time.monotonic() > deadline:
-            log.error("instance_survives_kill", pids=[each.pid for each in left])
-            return
-        await asyncio.sleep(_LOOK_EVERY_S)
-
-
-def _left(leader: procfs.Process, home: Path | None, mark: int | None) -> list[procfs.Process]:
-    processes = procfs.table()
-    marks = procfs.with_groups([] if mark is None else [mark], processes)
-    return procfs.members(leader, processes, home=home, marked=marks.get(mark or 0, ()))
 
 
 def _measure(living: Sequence[Record]) -> dict[InstanceId, int]:
@@ -283,17 +265,3 @@ def _measure(living: Sequence[Record]) -> dict[InstanceId, int]:
         for record in living
         if record.process is not None
     }
-
-
-def _told(status: int) -> str:
-    """How a process ended, from its status as the parent sees it.
-
-    >>> _told(1), _told(-9)
-    ('ended with exit status 1', 'was killed by SIGKILL')
-    """
-    if status >= 0:
-        return f"ended with exit status {status}"
-    try:
-        return f"was killed by {signal.Signals(-status).name}"
-    except ValueError:
-        return f"was killed by signal {-status}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 import resource
 import subprocess
@@ -74,6 +75,7 @@ def instance_settings(workload: Workload, place: Place) -> bytes:
         "request_timeout_s": desired.request_timeout_s,
         "grace_s": workload.grace_s,
         "max_body_bytes": _MAX_BODY_BYTES,
+        "example_input": desired.example_input,
     }
     return msgspec.json.encode(settings)
 
@@ -81,6 +83,8 @@ def instance_settings(workload: Workload, place: Place) -> bytes:
 def instance_environment(workload: Workload, place: Place) -> dict[str, str]:
     """What a program needs, the model's own variables, and what those may not change; nothing of the platform's."""
     cores = len(os.sched_getaffinity(0))
+    if workload.desired.cpu_limit:
+        cores = min(cores, math.ceil(workload.desired.cpu_limit))
     return {
         "PATH": f"{place.python.parent}:/usr/local/bin:/usr/bin:/bin",
         "LANG": "C.UTF-8",
