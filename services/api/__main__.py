@@ -5,21 +5,26 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import time
 
 import structlog
 
 from services.api.bootstrap import bootstrap
 from services.api.collector import Collector
 from services.api.config import ApiConfig
+from services.api.configured import read_configuration
 from services.api.http.app import Deps, serve
 from services.api.ledger import MongoLedger
 from services.api.observed import BusObserved
 from services.api.projector import Projector
 from services.api.recorder import Recorder
 from services.api.relay import Relay
+from services.api.room import Room
+from services.api.scaler import Scaler
 from services.api.store.database import connect, prepare
 from services.api.store.store import MongoStore
 from services.core.aggregates import State
+from services.core.configuration import Configuration, log_days
 from services.core.errors import TemporaryError
 from services.kit.blobs import Blobs
 from services.kit.bus import Bus
@@ -46,18 +51,32 @@ class Api:
         self._config = config
         client = connect(config.mongodb_url.reveal())
         self._database = client[config.database_name]
-        self._stored, self._seen = Wake(), Wake()
+        self._stored, self._seen, self._configured = Wake(), Wake(), Wake()
         self._bus = Bus(config)
         self._store = MongoStore(client, self._database)
         self._blobs = Blobs(config.blobs_url)
-        self._ledger = MongoLedger(self._store, deployer_id=config.deployer_id, clock=now, on_change=self._on_change)
+        self._ledger = self._new_ledger()
         self._observed = BusObserved(self._bus, self._seen)
         self._recorder = Recorder(self._ledger, self._store, self._observed, self._seen)
+        self._scaler = Scaler(self._ledger, self._store, self._observed, patience=config.patience, clock=time.monotonic)
+
+    def _new_ledger(self) -> MongoLedger:
+        path, reserve_bytes = self._config.storage_path, self._config.storage_reserve_bytes
+        return MongoLedger(
+            self._store,
+            deployer_id=self._config.deployer_id,
+            clock=now,
+            on_change=self._on_change,
+            room=None if path is None else Room(path, reserve_bytes=reserve_bytes),
+        )
 
     def _on_change(self, state: State) -> None:
         """A stored change has something to publish, and may complete a join of observations."""
         self._stored.ring()
         self._recorder.changed(state)
+        self._scaler.changed(state)
+        if isinstance(state, Configuration):
+            self._configured.ring()
 
     async def answer_http(self, stop: Stop) -> None:
         await self._prepare(stop)
@@ -98,7 +117,9 @@ class Api:
             works.create_task(self._observed.run(stop))
             works.create_task(Relay(self._store, self._bus, self._stored).run(stop))
             works.create_task(self._recorder.record_facts(self._bus, stop))
+            works.create_task(self._recorder.record_receipts(self._bus, stop))
             works.create_task(self._recorder.record_observations(stop))
+            works.create_task(self._scaler.run(stop))
             works.create_task(Projector(self._store, self._bus, deployer_id=self._config.deployer_id).run(stop))
             works.create_task(self._keep_set_up(stop))
         await self._bus.close()
@@ -106,15 +127,23 @@ class Api:
     async def _set_up(self, stop: Stop) -> None:
         while not stop.is_set:
             try:
-                await create_all(self._bus)
+                await create_all(self._bus, log_days=await self._log_days())
                 return
             except TemporaryError as error:
                 log.warning("bus_not_set_up", reason=error.reason)
                 await stop.wait_for(error.retry_after_s)
 
+    async def _log_days(self) -> float | None:
+        """None while the database does not say."""
+        try:
+            return log_days(await read_configuration(self._store))
+        except TemporaryError:
+            return None
+
     async def _keep_set_up(self, stop: Stop) -> None:
-        """A bus that lost its memory has no streams either: they are made again."""
-        while not await stop.wait_for(SET_UP_EVERY_S):
+        """A bus that lost its memory has no streams either: they are made again. What was configured is, too."""
+        while not stop.is_set:
+            await self._configured.wait_or(stop, SET_UP_EVERY_S)
             await self._set_up(stop)
 
     async def collect(self, stop: Stop) -> None:

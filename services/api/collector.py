@@ -11,20 +11,16 @@ from collections.abc import AsyncIterator, Callable
 from datetime import datetime
 
 import msgspec
-import structlog
 
 from services.api.store.store import MongoStore
 from services.core.collection import Collected, collectable, needed_artifacts, unfinished_builds, unused_since
-from services.core.errors import Invalid, ModelwayError
+from services.core.errors import Invalid
 from services.core.ids import Digest
 from services.core.project import Project
 from services.core.records import Bundle, Manifest
 from services.kit.blobs import Blobs
+from services.kit.collecting import keep_collecting
 from services.kit.process import Stop
-
-log = structlog.get_logger()
-
-SETTLE_S = 60.0  # after a start, before the first look
 
 
 class Collector:
@@ -37,16 +33,9 @@ class Collector:
         self._grace_s = grace_s
 
     async def run(self, stop: Stop, *, every_s: float) -> None:
-        """Until `stop`; what cannot be read now is tried again at the next time."""
-        wait_s = min(SETTLE_S, every_s)
-        while self._blobs.ages.is_kept and not await stop.wait_for(wait_s):
-            try:
-                collected = await self.collect()
-                if collected.count:
-                    log.info("collected", what="blobs", count=collected.count, size_bytes=collected.size_bytes)
-            except ModelwayError as error:
-                log.warning("collection_put_off", what="blobs", reason=error.reason)
-            wait_s = every_s
+        """Until `stop`; a store that does not know how old its blobs are keeps them all."""
+        if self._blobs.ages.is_kept:
+            await keep_collecting(self.collect, stop, what="blobs", every_s=every_s)
         await stop.wait()
 
     async def collect(self) -> Collected:

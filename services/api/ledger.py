@@ -10,14 +10,15 @@ from typing import TypeVar
 
 import msgspec
 
+from services.api.room import Room
 from services.api.store.documents import OutboxRow
 from services.api.store.store import Change, MongoStore
 from services.core import subjects
 from services.core.aggregates import Aggregate, State, entries, fold
 from services.core.audit import GENESIS, chained
-from services.core.commands import AnyCommand
-from services.core.errors import NotFound, RevisionConflict, TemporaryError, Unavailable
-from services.core.events import Actor, Entry, what_happened
+from services.core.commands import AnyCommand, Command
+from services.core.errors import NotFound, PermanentError, RevisionConflict, TemporaryError, Unavailable
+from services.core.events import Actor, Entry, Event, what_happened
 from services.core.ids import AggregateId, CommandId
 from services.core.model import Model
 from services.core.wanted import changed, wanted
@@ -38,17 +39,19 @@ class MongoLedger:
         deployer_id: str,
         clock: Callable[[], datetime],
         on_change: Callable[[State], None] = lambda state: None,
+        room: Room | None = None,
     ) -> None:
         self._store = store
         self._deployer_id = deployer_id
         self._clock = clock
         self._on_change = on_change
+        self._room = room  # None: whoever keeps the data sees to it
 
     async def execute(
         self,
         aggregate: Aggregate[S],
         aggregate_id: str,
-        command: AnyCommand,
+        command: AnyCommand | Callable[[S], AnyCommand],
         *,
         actor: Actor,
         command_id: CommandId | None = None,
@@ -73,14 +76,14 @@ class MongoLedger:
         self,
         aggregate: Aggregate[S],
         aggregate_id: str,
-        command: AnyCommand,
+        command: AnyCommand | Callable[[S], AnyCommand],
         actor: Actor,
         command_id: CommandId,
         secrets: Mapping[str, bytes | None],
     ) -> S:
         found = await self._store.load_with_head(aggregate, aggregate_id)
         before, head = found if found is not None else (None, GENESIS)
-        events = aggregate.decide(before, command)
+        events = await self._decide(aggregate, before, command, command_id)
         if not events or await self._store.is_recorded(f"{command_id}.1"):
             if before is None:
                 raise NotFound(f"there is no {aggregate.name} {aggregate_id}")
@@ -91,7 +94,7 @@ class MongoLedger:
             events,
             after_revision=before.revision if before is not None else 0,
             command_id=command_id,
-            at=_to_milliseconds(self._clock()),
+            at=to_milliseconds(self._clock()),
             actor=actor,
         )
         after = fold(aggregate, history, before)
@@ -105,9 +108,30 @@ class MongoLedger:
             outbox=outbox_rows(before, after, history, deployer_id=self._deployer_id),
             secrets=secrets,
         )
+        if self._room is not None:
+            self._room.check()
         await self._store.commit(change)
         self._on_change(after)
         return after
+
+    async def _decide(
+        self,
+        aggregate: Aggregate[S],
+        before: S | None,
+        command: AnyCommand | Callable[[S], AnyCommand],
+        command_id: CommandId,
+    ) -> tuple[Event, ...]:
+        """What comes of the command; nothing of one that was carried out already and would be refused by now."""
+        try:
+            if isinstance(command, Command):
+                return aggregate.decide(before, command)
+            if before is None:
+                raise NotFound(f"there is no such {aggregate.name}")
+            return aggregate.decide(before, command(before))
+        except PermanentError:
+            if before is None or not await self._store.is_recorded(f"{command_id}.1"):
+                raise
+            return ()
 
 
 def outbox_rows(
@@ -133,6 +157,6 @@ def _token(entry: Entry) -> str:
     return what_happened(entry.event).replace(".", "-")
 
 
-def _to_milliseconds(at: datetime) -> datetime:
+def to_milliseconds(at: datetime) -> datetime:
     """All that the database keeps: what is hashed has to be what is read back."""
     return at.replace(microsecond=at.microsecond // 1000 * 1000)

@@ -9,9 +9,11 @@ from typing import cast
 
 from services.api.ports import ServiceSeen
 from services.core import observation
+from services.core.draining import Routers
 from services.core.ids import InstanceId, VersionId
 from services.core.lifecycle import Seen, Version
-from services.core.records import Health, Heartbeat, Placement, RouterReport
+from services.core.measured import combined
+from services.core.records import Health, Heartbeat, Placement, RouterReport, Traffic
 from services.core.subjects import Bucket
 from services.kit.bus import Bus
 from services.kit.clock import now
@@ -54,6 +56,17 @@ class BusObserved:
         placement = self.placements().get(version.id)
         is_fresh = placement is None or self._beats("deployer")
         return observation.seen(version, placement, self.health(), self._live_routers(), is_fresh=is_fresh)
+
+    def traffic(self, version_id: VersionId) -> Traffic | None:
+        return combined(report.traffic[version_id] for report in self._live_routers() if version_id in report.traffic)
+
+    def routers(self) -> Routers | None:
+        """None while it is not known which routers live: the bus is away, or does not even tell of ourselves."""
+        fresh = [beat for beat in self._heartbeats.entries.values() if self._is_fresh(beat)]
+        if not self._bus.is_connected or not any(beat.service == "api" for beat in fresh):
+            return None
+        live = frozenset(beat.service_id for beat in fresh if beat.service == "router")
+        return Routers(reports={report.router_id: report for report in self._routers.entries.values()}, live=live)
 
     def _live_routers(self) -> list[RouterReport]:
         live = {beat.service_id for beat in self._heartbeats.entries.values() if beat.service == "router"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol, TypeVar
 
@@ -12,11 +12,12 @@ from services.core.aggregates import Aggregate, State
 from services.core.audit import Link
 from services.core.commands import AnyCommand
 from services.core.events import Actor
-from services.core.ids import AggregateId, CommandId
+from services.core.ids import AggregateId, CommandId, VersionId
 from services.core.lifecycle import Seen, Version
 from services.core.model import Model
 from services.core.person import Person
 from services.core.project import Project
+from services.core.records import Traffic
 from services.kit.read_log import PlacedLine
 
 S = TypeVar("S", bound=State)
@@ -28,6 +29,7 @@ class ModelQuery(msgspec.Struct, frozen=True, kw_only=True):
     project_id: str | None = None
     environment_id: str | None = None
     name: str | None = None
+    is_archived: bool = False
     order_by: str = "name"  # name or created
     is_descending: bool = False
     limit: int = 25
@@ -45,6 +47,9 @@ class Store(Protocol):
 
     async def list_all(self, aggregate: Aggregate[S]) -> list[S]:
         """Every aggregate of a kind, by name."""
+
+    def all_models(self) -> AsyncIterator[Model]:
+        """Every model, archived ones too, in the order of their ids."""
 
     async def find_project(self, *, owner_name: str, name: str) -> Project | None: ...
 
@@ -73,7 +78,7 @@ class Ledger(Protocol):
         self,
         aggregate: Aggregate[S],
         aggregate_id: str,
-        command: AnyCommand,
+        command: AnyCommand | Callable[[S], AnyCommand],
         *,
         actor: Actor,
         command_id: CommandId | None = None,
@@ -81,9 +86,11 @@ class Ledger(Protocol):
     ) -> S:
         """The state after `command`: decided, and stored with its events and effects in one transaction.
 
-        The same `command_id` a second time changes nothing. `secrets` are ciphertexts stored (None: deleted) in the
-        same transaction. Raises what `decide` raises; Refused when a unique name is taken; Unavailable when the
-        database does not answer or keeps conflicting until the deadline.
+        A command that depends on the state is given as a function of it: what it is made from is what it changes,
+        whoever else changes it at the same time. The same `command_id` a second time changes nothing. `secrets` are
+        ciphertexts stored (None: deleted) in the same transaction. Raises what `decide` raises; Refused when a unique
+        name is taken; Unavailable when the database does not answer, has no room, or keeps conflicting until the
+        deadline.
         """
 
 
@@ -101,6 +108,9 @@ class Observed(Protocol):
     """What is observed right now, from the bus."""
 
     def seen(self, version: Version) -> Seen: ...
+
+    def traffic(self, version_id: VersionId) -> Traffic | None:
+        """What the live routers measured of a version that shares a label with another; None: nothing yet."""
 
     def services(self) -> Sequence[ServiceSeen]: ...
 

@@ -13,18 +13,20 @@ from collections.abc import Iterable
 
 import msgspec
 import structlog
+from msgspec.structs import replace
 
+from services.api.ledger import to_milliseconds
 from services.api.observed import BusObserved
 from services.api.ports import Ledger
 from services.api.store.store import MongoStore
 from services.core.aggregates import MODEL, State
-from services.core.commands import ModelCommand, RecordBuild
+from services.core.commands import ModelCommand, RecordBuild, RecordRollout
 from services.core.errors import ModelwayError, TemporaryError
 from services.core.events import Actor, ActorKind
 from services.core.ids import AggregateId, CommandId
 from services.core.model import Model
 from services.core.observation import conclude
-from services.core.records import BuildReport
+from services.core.records import BuildReport, Rollout
 from services.core.subjects import Consumer
 from services.kit.bus import Bus
 from services.kit.consume import Attempt, consume
@@ -42,7 +44,7 @@ def service_actor(service: str) -> Actor:
 
 
 class Recorder:
-    """Records what builders report and what deployers and the monitor show."""
+    """Records what builders and routers report, and what deployers and the monitor show."""
 
     def __init__(self, ledger: Ledger, store: MongoStore, observed: BusObserved, wake: Wake) -> None:
         self._ledger = ledger
@@ -57,7 +59,7 @@ class Recorder:
         """Hear of the state after a change that this process stored. Rings `wake`."""
         if isinstance(state, Model):
             for known in (self._moving, self._changed):
-                _keep_newer(known, state)
+                keep_newer(known, state)
         self._wake.ring()
 
     async def record_facts(self, bus: Bus, stop: Stop) -> None:
@@ -70,6 +72,20 @@ class Recorder:
             stop,
             max_attempts=MAX_ATTEMPTS,
             concurrency=4,
+        )
+
+    async def record_receipts(self, bus: Bus, stop: Stop) -> None:
+        """Consumes what routers measured of rollouts until `stop`."""
+        await consume(bus, Consumer.RECEIPTS, Rollout, self._record_rollout, stop, max_attempts=MAX_ATTEMPTS)
+
+    async def _record_rollout(self, rollout: Rollout, attempt: Attempt) -> None:
+        kept = replace(rollout, began_at=to_milliseconds(rollout.began_at))
+        await self._ledger.execute(
+            MODEL,
+            rollout.model_id,
+            RecordRollout(rollout=kept),
+            actor=service_actor("router"),
+            command_id=CommandId(f"rollout.{rollout.id}"),
         )
 
     async def _record_build(self, report: BuildReport, attempt: Attempt) -> None:
@@ -104,7 +120,7 @@ class Recorder:
         self._changed = {}
         moving = {model.id: model for model in await self._store.moving_models()}
         for model in self._changed.values():
-            _keep_newer(moving, model)
+            keep_newer(moving, model)
         self._moving = moving
 
     async def _record_moving(self) -> None:
@@ -134,7 +150,7 @@ def _command_id(command: ModelCommand) -> CommandId:
     return CommandId(f"{type(command).__name__}.{named['version_id']}.{named['generation']}")
 
 
-def _keep_newer(known: dict[AggregateId, Model], model: Model) -> None:
+def keep_newer(known: dict[AggregateId, Model], model: Model) -> None:
     """Changes may be heard of in another order than they were stored in."""
     before = known.get(model.id)
     if before is None or before.revision < model.revision:

@@ -6,19 +6,13 @@ import asyncio
 from collections.abc import Callable
 from datetime import datetime
 
-import structlog
-
 from services.builder.environment import Environments
 from services.builder.wishes import BusWishes
 from services.core.collection import Collected, collectable, unused_since
-from services.core.errors import ModelwayError
 from services.core.records import Bundle
 from services.kit.blobs import Blobs
+from services.kit.collecting import keep_collecting
 from services.kit.process import Stop
-
-log = structlog.get_logger()
-
-SETTLE_S = 60.0  # after a start, before the first look
 
 
 class Collector:
@@ -40,18 +34,8 @@ class Collector:
         self._grace_s = grace_s
 
     async def run(self, stop: Stop, *, every_s: float) -> None:
-        """Until `stop`; what cannot be read now is tried again at the next time."""
-        wait_s = min(SETTLE_S, every_s)
-        while not await stop.wait_for(wait_s):
-            try:
-                collected = await self.collect()
-                if collected.count:
-                    log.info("collected", what="environments", count=collected.count)
-            except ModelwayError as error:
-                log.warning("collection_put_off", what="environments", reason=error.reason)
-            except OSError as error:
-                log.warning("collection_put_off", what="environments", reason=error.strerror)
-            wait_s = every_s
+        """Until `stop`."""
+        await keep_collecting(self.collect, stop, what="environments", every_s=every_s)
 
     async def collect(self) -> Collected:
         """One look at everything. Raises what reading the needs raises; then nothing was taken."""

@@ -8,11 +8,13 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from services.core import decisions, environment, model, person, project
+from services.core import configuration, decisions, environment, model, person, project, quota
 from services.core.events import Actor, Entry, Event
 from services.core.ids import AggregateId, CommandId, EventId
 
-State = model.Model | project.Project | environment.Environment | person.Person
+State = (
+    model.Model | project.Project | environment.Environment | person.Person | configuration.Configuration | quota.Quotas
+)
 S = TypeVar("S", bound=State)
 
 
@@ -29,7 +31,11 @@ MODEL = Aggregate("model", model.Model, decisions.decide, model.evolve)
 PROJECT = Aggregate("project", project.Project, project.decide, project.evolve)
 ENVIRONMENT = Aggregate("environment", environment.Environment, environment.decide, environment.evolve)
 PERSON = Aggregate("person", person.Person, person.decide, person.evolve)
-AGGREGATES: dict[str, Aggregate[Any]] = {a.name: a for a in (MODEL, PROJECT, ENVIRONMENT, PERSON)}
+CONFIGURATION = Aggregate("configuration", configuration.Configuration, configuration.decide, configuration.evolve)
+QUOTAS = Aggregate("quotas", quota.Quotas, quota.decide, quota.evolve)
+AGGREGATES: dict[str, Aggregate[Any]] = {
+    aggregate.name: aggregate for aggregate in (MODEL, PROJECT, ENVIRONMENT, PERSON, CONFIGURATION, QUOTAS)
+}
 
 
 def entries(

@@ -55,9 +55,7 @@ def collectable(held: Iterable[Held], needed: Container[str], *, unused_since: d
 def needed_artifacts(model: Model) -> frozenset[Digest]:
     """The artifacts from which versions of `model` run, or may be started."""
     return frozenset(
-        version.artifact
-        for version in model.versions
-        if version.artifact is not None and needs_its_build(version)
+        version.artifact for version in model.versions if version.artifact is not None and needs_its_build(version)
     )
 
 

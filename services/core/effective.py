@@ -10,19 +10,34 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
+from services.core import canary
 from services.core.ids import AggregateId, InstanceId, VersionId
 from services.core.records import Removed
 from services.core.rerouting import entries
 from services.core.routing import Known, RoutingTable, current_placements
 
 
+class Counters(msgspec.Struct, frozen=True, kw_only=True):
+    """What one worker says of one version: counts since it began, peaks since it was asked before."""
+
+    requests: int = 0  # that were answered; those whose caller left before are none
+    failures: int = 0  # answered with 5xx, or broken off
+    mean_ms: int = 0  # of about the last thousand, until the answer began, without the arrival of the body
+    longest_wait_ms: int = 0  # for a free worker
+    longest_call_ms: int = 0  # from the head of the request until the answer began
+
+
 class Worker(msgspec.Struct, frozen=True, kw_only=True):
     """One live HAProxy worker: what it does, and the calls it has."""
 
+    pid: int = 0
     running: RoutingTable
     is_stopping: bool  # takes no connections, and passes what still comes on its old ones to the newest worker
     in_flight: Mapping[str, int] = {}  # server -> calls it answers
     waiting: Mapping[VersionId, int] = {}  # version -> calls that are not with a server yet
+    calls: Mapping[VersionId, int] = {}  # version -> all calls it has, with a server or not; none are left out
+    counters: Mapping[VersionId, Counters] = {}  # of the versions that are watched
+    is_held: bool = False  # it does not end before its last counters were read
 
 
 def routes(
@@ -65,8 +80,14 @@ def _follows(version: VersionId, wanted: RoutingTable, worker: Worker) -> bool:
     may_be_open = {server.name for server in target.servers if server.is_open} if target is not None else set()
     if all(server.name in may_be_open for server in running.servers if server.is_open):
         return True
-    is_led_to = not worker.is_stopping and version in worker.running.routes.values()
-    return not is_led_to and not worker.waiting.get(version)
+    return not leads_to(version, worker) and not worker.waiting.get(version)
+
+
+def leads_to(version: VersionId, worker: Worker) -> bool:
+    """Whether the worker may give a new call to the version."""
+    running = worker.running
+    tried = map(canary.version_of, running.canaries.values())
+    return not worker.is_stopping and (version in running.routes.values() or version in tried)
 
 
 def in_flight(workers: Iterable[Worker]) -> dict[InstanceId, int]:

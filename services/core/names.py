@@ -50,6 +50,10 @@ def check_token_name(name: str, *, field: str = "name") -> str:
     return _printable(name, field)
 
 
+def check_quota_name(name: str, *, field: str = "name") -> str:
+    return _printable(name, field)
+
+
 def check_function(name: str, *, field: str = "function") -> str:
     """The name of the function a version serves: a plain identifier, without dots.
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 import msgspec
 from msgspec.structs import replace
 
+from services.core import canary
 from services.core.ids import VersionId
 from services.core.routing import STOPPED, Backend, RoutingTable
 
@@ -22,15 +23,21 @@ def within(wanted: RoutingTable, running: RoutingTable) -> RoutingTable:
     and the calls that wait there are still to be answered.
     """
     routes = {key: _reachable(key, target, running) for key, target in wanted.routes.items()}
+    canaries = {key: _tried(key, text, running) for key, text in wanted.canaries.items()}
     return replace(
         wanted,
         routes={key: target for key, target in routes.items() if target is not None},
+        canaries={key: text for key, text in canaries.items() if text is not None},
         backends={version: _adjusted(each, wanted.backends.get(version)) for version, each in running.backends.items()},
     )
 
 
 def _reachable(key: str, target: str, running: RoutingTable) -> str | None:
     return target if target == STOPPED or target in running.backends else running.routes.get(key)
+
+
+def _tried(key: str, text: str, running: RoutingTable) -> str | None:
+    return text if canary.version_of(text) in running.backends else running.canaries.get(key)
 
 
 def _adjusted(running: Backend, wanted: Backend | None) -> Backend:
@@ -47,7 +54,8 @@ class MapName(msgspec.Struct, frozen=True):
     file: str
 
 
-ROUTES, OPEN, TOKENS = MapName("routes.map"), MapName("open.map"), MapName("tokens.map")
+ROUTES, CANARIES = MapName("routes.map"), MapName("canaries.map")
+OPEN, TOKENS = MapName("open.map"), MapName("tokens.map")
 
 
 class SetEntry(msgspec.Struct, frozen=True):
@@ -75,6 +83,7 @@ def entries(table: RoutingTable) -> dict[MapName, dict[str, str]]:
     """What stands in the maps."""
     return {
         ROUTES: table.routes,
+        CANARIES: table.canaries,
         OPEN: dict.fromkeys(sorted(table.open_models), "1"),
         TOKENS: dict.fromkeys(sorted(table.tokens), "1"),
     }
@@ -93,6 +102,8 @@ def changes(running: RoutingTable, wanted: RoutingTable) -> tuple[Change, ...]:
         *_set(TOKENS, before, after),
         *_set(OPEN, before, after),
         *_set(ROUTES, before, after),
+        *_set(CANARIES, before, after),
+        *_deleted(CANARIES, before, after),
         *_deleted(ROUTES, before, after),
         *_deleted(OPEN, before, after),
         *_deleted(TOKENS, before, after),

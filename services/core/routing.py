@@ -15,6 +15,7 @@ from typing import TypeVar
 import msgspec
 from msgspec.structs import replace
 
+from services.core import canary
 from services.core.ids import VersionId, is_bus_token, is_digest, is_object_id
 from services.core.records import Health, Instance, InstancePhase, Placement, Record, Removed, Route
 
@@ -55,13 +56,18 @@ def absorb(known: Known, seen: Seen) -> Known:
     placements = _newer(known.placements, seen.placements, seen.removed_placements)
     if seen.is_whole:
         routes = {key: route for key, route in routes.items() if key in seen.routes}
-        led_to = {version for route in routes.values() for version in route.labels.values()}
+        led_to = {version for route in routes.values() for version in _led_to(route)}
         placements = {
             key: each for key, each in placements.items() if key in seen.placements or each.version_id in led_to
         }
     placed = {each.instance_id for placement in placements.values() for each in placement.instances}
     health = {key: each for key, each in _newer(known.health, seen.health, {}).items() if key in placed}
     return Known(routes=routes, placements=placements, health=health)
+
+
+def _led_to(route: Route) -> Iterator[VersionId]:
+    yield from (version for version in route.labels.values() if version is not None)
+    yield from (candidate.version_id for candidate in route.candidates.values())
 
 
 def _newer(known: Mapping[str, R], seen: Mapping[str, R], removed: Mapping[str, Removed]) -> dict[str, R]:
@@ -87,12 +93,14 @@ class Backend(msgspec.Struct, frozen=True, kw_only=True):
     request_timeout_s: float
     servers: tuple[Server, ...]
     is_leaving: bool  # every instance drains: no label leads here, the calls that wait here are still answered
+    has_repeatable_calls: bool = False  # a call whose instance ends before it answered may run again on another
 
 
 class RoutingTable(msgspec.Struct, frozen=True, kw_only=True):
     """All that decides about a call. Two tables that are equal treat every call alike."""
 
     routes: dict[str, str] = {}  # "<model>/<label>" -> a version, or `STOPPED`
+    canaries: dict[str, str] = {}  # "<model>/<label>" -> its candidate, as `canary.written` writes it
     open_models: frozenset[str] = frozenset()  # unrestricted: no token is needed
     tokens: frozenset[str] = frozenset()  # "<model>/<SHA-256 of a token that opens it>"
     backends: dict[VersionId, Backend] = {}
@@ -102,11 +110,18 @@ def route_table(known: Known) -> RoutingTable:
     """Who answers which call, as far as is known. Entries that are not of the form they should have are left out."""
     routes = {key: route for key, route in sorted(known.routes.items()) if is_object_id(key) and key == route.model_id}
     backends = _backends(known, routes)
+    answering = {version for version, backend in backends.items() if not backend.is_leaving}
     return RoutingTable(
         routes={
-            f"{key}/{label}": version if _answers(backends.get(version)) else STOPPED
+            f"{key}/{label}": version if version in answering else STOPPED
             for key, route in routes.items()
             for label, version in _labels(route)
+        },
+        canaries={
+            f"{key}/{label}": canary.written(candidate)
+            for key, route in routes.items()
+            for label, candidate in sorted(route.candidates.items())
+            if label in route.labels and is_bus_token(label) and candidate.version_id in answering
         },
         open_models=frozenset(key for key, route in routes.items() if not route.is_restricted),
         tokens=frozenset(
@@ -116,19 +131,15 @@ def route_table(known: Known) -> RoutingTable:
     )
 
 
-def _labels(route: Route) -> Iterator[tuple[str, VersionId]]:
-    labels = {LATEST: VersionId(STOPPED), **route.labels}
+def _labels(route: Route) -> Iterator[tuple[str, VersionId | None]]:
+    labels: dict[str, VersionId | None] = {LATEST: None, **route.labels}
     return ((label, version) for label, version in sorted(labels.items()) if is_bus_token(label))
 
 
-def _answers(backend: Backend | None) -> bool:
-    return backend is not None and not backend.is_leaving
-
-
 def _backends(known: Known, routes: Mapping[str, Route]) -> dict[VersionId, Backend]:
-    timeouts = {route.model_id: route.request_timeout_s for route in routes.values()}
+    by_model: dict[str, Route] = {route.model_id: route for route in routes.values()}
     made = {
-        placement.version_id: _backend(placement, known.health, timeouts.get(placement.model_id, DEFAULT_TIMEOUT_S))
+        placement.version_id: _backend(placement, known.health, by_model.get(placement.model_id))
         for placement in current_placements(known)
         if is_object_id(placement.version_id)
     }
@@ -145,10 +156,11 @@ def current_placements(known: Known) -> Iterable[Placement]:
     return newest.values()
 
 
-def _backend(placement: Placement, health: Mapping[str, Health], timeout_s: float) -> Backend:
+def _backend(placement: Placement, health: Mapping[str, Health], route: Route | None) -> Backend:
     alive = [each for each in placement.instances if _is_alive(each)]
     return Backend(
-        request_timeout_s=timeout_s,
+        request_timeout_s=DEFAULT_TIMEOUT_S if route is None else route.request_timeout_s,
+        has_repeatable_calls=route is not None and route.has_repeatable_calls,
         servers=tuple(
             Server(name=f"{each.instance_id}.{worker}", address=address, is_open=_is_ready(each, health))
             for each in sorted(alive, key=lambda each: each.instance_id)
@@ -175,10 +187,11 @@ def _is_ready(instance: Instance, health: Mapping[str, Health]) -> bool:
 
 
 def without(table: RoutingTable, versions: Iterable[VersionId]) -> RoutingTable:
-    """`table` with some versions set aside: labels that led to them find nobody ready."""
+    """`table` with some versions set aside: labels that led to them find nobody ready, and candidates get no call."""
     aside = set(versions)
     return replace(
         table,
         routes={key: STOPPED if target in aside else target for key, target in table.routes.items()},
+        canaries={key: text for key, text in table.canaries.items() if canary.version_of(text) not in aside},
         backends={version: each for version, each in table.backends.items() if version not in aside},
     )

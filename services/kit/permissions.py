@@ -33,7 +33,7 @@ _SERVICES: Mapping[str, _Service] = {
     "api": _Service(
         reads=tuple(Bucket),
         writes=DECIDED,
-        consumes=(Consumer.RECORDER,),
+        consumes=(Consumer.RECORDER, Consumer.RECEIPTS),
         publishes=(SUBJECTS[Stream.EVENTS], SUBJECTS[Stream.COMMANDS]),
     ),
     "builder": _Service(

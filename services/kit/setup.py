@@ -22,15 +22,19 @@ _EXISTS = 10058  # JetStream: "stream name already in use with a different confi
 _MESSAGES_A_LOG = 3000
 
 
-async def create_all(bus: Bus, *, replicas: int = 1) -> None:
+async def create_all(bus: Bus, *, replicas: int = 1, log_days: float | None = None) -> None:
     """Make every stream, bucket and consumer exist as described here. Idempotent: api calls it at start and
     now and then, for a server that lost its storage has none of them. Raises `Unavailable`.
+
+    Logs are kept for `log_days`; None: it is not known how long, and logs that are there are kept as before.
     """
     async with bus.deadline("create the streams", _CREATE_S) as jetstream:
         for config in [
             *(_stream(name, replicas) for name in Stream),
             *(_bucket(name, replicas) for name in Bucket),
         ]:
+            if config.name == Stream.LOGS:
+                config.max_age = await _log_age_s(jetstream, log_days) or config.max_age
             await _ensure_stream(jetstream, config)
         for consumer, (stream, subject) in CONSUMERS.items():
             await jetstream.add_consumer(
@@ -43,6 +47,16 @@ async def create_all(bus: Bus, *, replicas: int = 1) -> None:
                 max_deliver=-1,  # the server would only fall silent; who consumes buries, with a reason
                 max_ack_pending=1000,
             )
+
+
+async def _log_age_s(jetstream: JetStreamContext, log_days: float | None) -> float | None:
+    """None: it never was said."""
+    if log_days is not None:
+        return log_days * _DAY_S
+    try:
+        return (await jetstream.stream_info(Stream.LOGS)).config.max_age
+    except nats.js.errors.NotFoundError:
+        return None
 
 
 async def _ensure_stream(jetstream: JetStreamContext, config: api.StreamConfig) -> None:

@@ -10,10 +10,12 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from services.core import effective
+from services.core.canary import version_of
 from services.core.effective import Worker, in_flight, waiting
 from services.core.ids import AggregateId, InstanceId, VersionId
-from services.core.records import Health, Instance, InstancePhase, Placement, Removed, Route
+from services.core.records import Candidate, Health, Instance, InstancePhase, Placement, Removed, Route
 from services.core.rerouting import (
+    CANARIES,
     OPEN,
     ROUTES,
     TOKENS,
@@ -29,7 +31,7 @@ from services.core.routing import STOPPED, Backend, Known, RoutingTable, Seen, S
 from tests.makers import MODEL_ID, START, placement, version_id
 
 HASH = "5" * 64
-LATEST = f"{MODEL_ID}/latest"
+LATEST, PROD = f"{MODEL_ID}/latest", f"{MODEL_ID}/prod"
 ONE, TWO = version_id(1), version_id(2)
 
 
@@ -119,6 +121,12 @@ def test_a_known_model_without_labels_is_stopped_and_not_unknown() -> None:
     assert table.tokens == {f"{MODEL_ID}/{HASH}"}
 
 
+def test_a_label_that_leads_nowhere_is_stopped_and_one_that_the_route_does_not_have_is_unknown() -> None:
+    table = route_table(known(instance("i"), model=route(labels={"latest": ONE, "prod": None})))
+    assert table.routes == {LATEST: ONE, PROD: STOPPED}
+    assert route_table(known(instance("i"))).routes.keys() == {LATEST}
+
+
 def test_a_version_leaves_when_all_its_instances_drain_not_before() -> None:
     drained, other = instance("a", InstancePhase.DRAINING), instance("b")
     assert route_table(known(drained, other)).backends[ONE].is_leaving is False
@@ -147,6 +155,71 @@ def test_entries_under_strange_keys_labels_and_hashes_are_left_out() -> None:
     table = route_table(Known(routes={MODEL_ID: spoilt, "other": spoilt}))
     assert table.routes == {LATEST: STOPPED}
     assert table.tokens == {f"{MODEL_ID}/{HASH}"}
+
+
+@pytest.mark.parametrize("has_repeatable_calls", [False, True])
+def test_a_backend_knows_whether_its_models_calls_may_run_twice(has_repeatable_calls: bool) -> None:
+    table = route_table(known(instance("i"), model=route(has_repeatable_calls=has_repeatable_calls)))
+    assert table.backends[ONE].has_repeatable_calls is has_repeatable_calls
+
+
+# Canaries
+
+
+def with_canary(*instances: Instance, share: float = 10.0, label: str = "latest") -> Known:
+    """Version one has the label, version two is the candidate of `latest` and has these instances."""
+    model = route(labels={label: ONE}, candidates={"latest": Candidate(version_id=TWO, share=share)})
+    before = known(instance("i"), model=model)
+    return replace(before, placements={**before.placements, f"local.{TWO}": placement(2, instances=instances)})
+
+
+@pytest.mark.parametrize(
+    ("share", "draws"), [(0.0, 0), (0.01, 1), (12.5, 1250), (100.0, 10_000), (-1.0, 0), (250.0, 10_000)]
+)
+def test_a_candidate_takes_its_share_in_hundredths_of_a_percent(share: float, draws: int) -> None:
+    assert route_table(with_canary(instance("c"), share=share)).canaries == {LATEST: f"{draws}:{TWO}"}
+
+
+@pytest.mark.parametrize(
+    "instances", [(), (instance("c", InstancePhase.EXITED),), (instance("c", InstancePhase.DRAINING),)]
+)
+def test_a_candidate_that_is_gone_or_leaves_takes_no_share(instances: tuple[Instance, ...]) -> None:
+    assert route_table(with_canary(*instances)).canaries == {}
+
+
+def test_a_candidate_of_a_label_the_route_does_not_have_takes_no_share() -> None:
+    assert route_table(with_canary(instance("c"), label="prod")).canaries == {}
+
+
+def test_the_placement_of_a_candidate_is_kept_when_the_bus_has_lost_it() -> None:
+    before = with_canary(instance("c"))
+    assert absorb(before, seen(routes=before.routes, is_whole=True)).placements == before.placements
+
+
+def test_a_candidate_comes_at_once_to_a_worker_that_has_it_and_an_earlier_one_stays_where_it_has_not() -> None:
+    wanted = route_table(with_canary(instance("c")))
+    without_it = replace(wanted, canaries={}, backends={ONE: wanted.backends[ONE]})
+    assert within(wanted, without_it).canaries == {}
+    earlier = replace(without_it, canaries={LATEST: f"500:{ONE}"})
+    assert within(wanted, earlier).canaries == earlier.canaries
+    assert changes(replace(wanted, canaries={}), wanted) == (SetEntry(CANARIES, LATEST, f"1000:{TWO}", True),)
+
+
+def test_a_canary_is_effective_only_where_every_deciding_worker_draws_for_it() -> None:
+    what = with_canary(instance("c"))
+    wanted = route_table(what)
+    other = replace(wanted, canaries={LATEST: f"500:{TWO}"})
+    assert effective.routes(what, {}, wanted, [worker(wanted)]) == {MODEL_ID: 1}
+    assert effective.routes(what, {}, wanted, [worker(wanted), worker(other)]) == {}
+    assert effective.routes(what, {}, wanted, [worker(replace(wanted, canaries={}))]) == {}
+
+
+def test_the_placement_of_a_candidate_that_drains_is_not_effective_while_a_worker_draws_for_it() -> None:
+    before = route_table(with_canary(instance("c")))
+    what = with_canary(instance("c", InstancePhase.DRAINING))
+    wanted = route_table(what)
+    assert TWO not in effective.placements(what, wanted, [worker(before)])
+    assert effective.placements(what, wanted, [worker(within(wanted, before))])[TWO] == 1
 
 
 # What is remembered
@@ -260,6 +333,7 @@ BACKENDS = st.dictionaries(
 TABLES = st.builds(
     RoutingTable,
     routes=st.dictionaries(NAMES, st.sampled_from([ONE, TWO, STOPPED])),
+    canaries=st.dictionaries(NAMES, st.sampled_from([f"100:{ONE}", f"100:{TWO}", f"200:{TWO}"])),
     open_models=st.frozensets(NAMES),
     tokens=st.frozensets(NAMES),
     backends=BACKENDS,
@@ -282,6 +356,7 @@ def told(running: RoutingTable, commands: tuple[Change, ...]) -> RoutingTable:
                 is_open[version, name] = now_open
     return RoutingTable(
         routes=maps[ROUTES],
+        canaries=maps[CANARIES],
         open_models=frozenset(maps[OPEN]),
         tokens=frozenset(maps[TOKENS]),
         backends={
@@ -306,6 +381,9 @@ def test_the_commands_bring_any_worker_to_as_much_of_any_table_as_it_can_do(
     assert all(
         to == STOPPED or to in running.backends or to == running.routes[key] for key, to in target.routes.items()
     )
+    assert all(
+        version_of(text) in running.backends or text == running.canaries[key] for key, text in target.canaries.items()
+    )
 
 
 @given(TABLES)
@@ -313,6 +391,7 @@ def test_versions_set_aside_are_led_to_by_no_label(wanted: RoutingTable) -> None
     rest = without(wanted, [ONE])
     assert ONE not in rest.backends
     assert ONE not in rest.routes.values()
+    assert all(version_of(text) == TWO for text in rest.canaries.values())
     assert rest.routes.keys() == wanted.routes.keys()
 
 

@@ -10,6 +10,8 @@ from aiohttp import web
 
 from services.api.http.audit import Audit
 from services.api.http.callers import LOOPBACK, Gate, Network
+from services.api.http.canaries import Canaries
+from services.api.http.central import CentralConfiguration
 from services.api.http.connections import Runner, meet_expectation
 from services.api.http.environments import Environments
 from services.api.http.faults import explain, identify
@@ -18,7 +20,9 @@ from services.api.http.models import Models
 from services.api.http.platform import Platform
 from services.api.http.projects import Projects
 from services.api.http.publish import Publisher
+from services.api.http.quotas import ResourceQuotas
 from services.api.http.routes import Route
+from services.api.http.settings import ModelSettings
 from services.api.http.snapshots import Snapshots
 from services.api.http.tokens import Tokens
 from services.api.http.versions import Versions
@@ -72,8 +76,12 @@ def routes(deps: Deps) -> list[Route]:
         Environments(store, ledger),
         Models(store, ledger, observed, publisher, public_url=deps.public_url),
         Versions(store, ledger, observed, publisher),
+        ModelSettings(store, ledger, deps.variables),
+        Canaries(store, ledger, observed, public_url=deps.public_url),
         Logs(store, observed),
         Tokens(store, ledger, deps.vault),
+        ResourceQuotas(store, ledger),
+        CentralConfiguration(store, ledger),
         Audit(store, deps.evidence),
     )
     return [route for resource in resources for route in resource.routes()]

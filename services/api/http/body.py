@@ -46,13 +46,18 @@ class Body(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """What a client sends as JSON. Names are camelCase on the wire; unknown ones are left aside."""
 
 
-async def read(request: web.Request, cls: type[T], *, limit_bytes: int = JSON_BYTES) -> T:
-    """The body as `cls`. Raises `Invalid` naming field, fault and what is allowed, or `TooLarge`."""
+async def read(request: web.Request, cls: type[T], *, limit_bytes: int = JSON_BYTES, is_optional: bool = False) -> T:
+    """The body as `cls`. Raises `Invalid` naming field, fault and what is allowed, or `TooLarge`.
+
+    An optional one that is empty says nothing: `{}`.
+    """
     try:
         async with asyncio.timeout(_WHOLE_BODY_S):
             raw = b"".join([chunk async for chunk in chunks(request, limit_bytes=limit_bytes)])
     except TimeoutError:
         raise Invalid(f"the body did not arrive within {_WHOLE_BODY_S:g} seconds") from None
+    if is_optional and not raw:
+        raw = b"{}"
     if len(raw) > _IN_A_THREAD_BYTES:
         return await asyncio.to_thread(decode, raw, cls)
     return decode(raw, cls)
@@ -133,6 +138,14 @@ def whole_number(request: web.Request, name: str, *, default: int, low: int, hig
     if not is_number or not low <= int(text) <= high:
         raise Invalid(f"{name} must be a whole number from {low} to {high}, got {text[:40]!r}", field=name)
     return int(text)
+
+
+def yes_or_no(request: web.Request, name: str) -> bool:
+    """The query parameter `name`; False when it is missing or empty."""
+    text = request.query.get(name, "")
+    if text not in ("", "true", "false"):
+        raise Invalid(f"{name} must be true or false, got {text[:40]!r}", field=name)
+    return text == "true"
 
 
 def plain_text(request: web.Request, name: str, *, at_most: int = 250) -> str | None:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from services.api.configured import read_defaults
 from services.api.http import patterns, views
-from services.api.http.body import Body, plain_text, read, whole_number
+from services.api.http.body import Body, plain_text, read, whole_number, yes_or_no
 from services.api.http.callers import CALLER, actor
 from services.api.http.faults import REQUEST_ID
 from services.api.http.intent import intent
 from services.api.http.projects import LongText
-from services.api.http.publish import ModelBody, Publisher, wire_words
+from services.api.http.publish import ModelBody, Publisher
 from services.api.http.routes import API, Route, answer
+from services.api.http.settings_body import wire_words
 from services.api.ports import Ledger, ModelQuery, Observed, Store
 from services.core import names
 from services.core.access import Action
 from services.core.aggregates import ENVIRONMENT, MODEL
-from services.core.commands import ArchiveModel, DescribeModel
+from services.core.commands import AnyCommand, ArchiveModel, DescribeModel, RestoreModel, RollBack
 from services.core.errors import Invalid, NotFound
 from services.core.model import Model
 
@@ -32,6 +34,10 @@ class DescriptionBody(Body, frozen=True, kw_only=True):
     description: LongText
     environment_id: str  # "": as it is
     replicas: int
+
+
+class RollBackBody(Body, frozen=True, kw_only=True):
+    label: str | None = None  # prod where that leads anywhere, else latest
 
 
 class Models:
@@ -53,6 +59,8 @@ class Models:
             Route("GET", MODEL_AT, self.show, Action.VIEW),
             Route("PUT", MODEL_AT, self.describe, Action.CHANGE_SETTINGS),
             Route("DELETE", MODEL_AT, self.archive, Action.ARCHIVE_MODEL),
+            Route("POST", MODEL_AT + "/restore", self.restore, Action.ARCHIVE_MODEL),
+            Route("POST", MODEL_AT + "/rollback", self.roll_back, Action.RUN_VERSION),
             Route("GET", "/v1/projects/{owner}/{project}/models", self.list_of_project, Action.VIEW),
         ]
 
@@ -83,12 +91,10 @@ class Models:
             description=body.description,
             environment_id=environment_id,
             instances=body.replicas,
+            defaults=await read_defaults(self._store),
         )
         with wire_words():
-            after = await self._ledger.execute(
-                MODEL, model.id, command, actor=actor(request), command_id=intent(request).command_id("describe")
-            )
-        return answer(self._view(after))
+            return await self._order(request, command, "describe")
 
     async def archive(self, request: web.Request) -> web.Response:
         await self._ledger.execute(
@@ -99,6 +105,25 @@ class Models:
             command_id=intent(request).command_id("archive"),
         )
         return web.Response(status=204)
+
+    async def restore(self, request: web.Request) -> web.Response:
+        """Nothing of it runs yet: that is ordered version by version."""
+        return await self._order(request, RestoreModel(), "restore")
+
+    async def roll_back(self, request: web.Request) -> web.Response:
+        body = await read(request, RollBackBody, is_optional=True)
+        command = RollBack(label=body.label, defaults=await read_defaults(self._store))
+        return await self._order(request, command, "rollback")
+
+    async def _order(self, request: web.Request, command: AnyCommand, step: str) -> web.Response:
+        after = await self._ledger.execute(
+            MODEL,
+            request.match_info["model"],
+            command,
+            actor=actor(request),
+            command_id=intent(request).command_id(step),
+        )
+        return answer(self._view(after))
 
     async def list_of_project(self, request: web.Request) -> web.Response:
         owner, name = request.match_info["owner"], request.match_info["project"]
@@ -120,6 +145,7 @@ def model_query(request: web.Request) -> ModelQuery:
         project_id=plain_text(request, "projectId"),
         environment_id=plain_text(request, "environmentId"),
         name=patterns.regular_expression(plain_text(request, "name")),
+        is_archived=yes_or_no(request, "isArchived"),
         order_by=order_by,
         is_descending=is_descending,
         limit=whole_number(request, "limit", default=25, low=1, high=1000),

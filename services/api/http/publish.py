@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from typing import Annotated
 
 import msgspec
+from msgspec import UNSET
 
+from services.api.configured import read_configuration, read_defaults, read_quotas
 from services.api.http.body import Body
 from services.api.http.environments import default_environment
 from services.api.http.intent import Intent
 from services.api.http.projects import LongText
+from services.api.http.settings_body import SettingsBody, merged, wire_words
 from services.api.http.tokens import NewToken
 from services.api.ports import Ledger, Store
 from services.core import names, settings, snapshot
 from services.core.aggregates import ENVIRONMENT, MODEL, PROJECT
 from services.core.commands import CreateModel, PublishVersion
+from services.core.configuration import Configuration, default_instances, defaults
 from services.core.environment import Environment
 from services.core.errors import Invalid
 from services.core.events import Actor, Source
@@ -24,23 +26,15 @@ from services.core.ids import AggregateId, VersionId
 from services.core.lifecycle import Version
 from services.core.model import Model
 from services.core.project import Project
-from services.core.records import HealthCheck
-from services.core.settings import DEFAULT_MEMORY_BYTES, Settings
+from services.core.quota import Quotas, taken
+from services.core.settings import Defaults, Settings
 from services.kit.vault import Vault
 
 Pattern = Annotated[str, msgspec.Meta(max_length=1024)]
 Patterns = Annotated[tuple[Pattern, ...], msgspec.Meta(max_length=1000)]
-Above0 = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
 
+EXAMPLE_BYTES = 16 * 1024
 FIRST_TOKEN = "default"  # noqa: S105  # its name: a restricted model has one from the start
-
-_ON_THE_WIRE = {
-    "instances": "replicas",
-    "memory_bytes": "memoryBytes",
-    "request_timeout_s": "requestTimeoutSeconds",
-    "start_deadline_s": "startDeadlineSeconds",
-    "health_check": "healthCheck",
-}
 
 
 class SourceBody(Body, frozen=True, kw_only=True):
@@ -62,32 +56,17 @@ class VersionBody(Body, frozen=True, kw_only=True):
     description: LongText = ""
     environment_id: str | None = None  # as in the version before, else the model's
     should_deploy: bool = True
+    example_input: msgspec.Raw = msgspec.Raw()  # a whole request body; null, as left out: there is none
 
 
-class VariableBody(Body, frozen=True, kw_only=True):
-    key: str
-    value: str
+class ModelBody(SettingsBody, frozen=True, kw_only=True):
+    """Of the settings, what is left out is as the platform's configuration says, else as the guide does."""
 
-
-class HealthCheckBody(Body, frozen=True, kw_only=True):
-    initial_delay_seconds: Annotated[float, msgspec.Meta(ge=0, le=86_400)] = 0.0
-    period_seconds: Above0 = HealthCheck().period_s
-    timeout_seconds: Above0 = HealthCheck().timeout_s
-    failure_threshold: Annotated[int, msgspec.Meta(ge=1, le=1000)] = HealthCheck().failure_threshold
-
-
-class ModelBody(Body, frozen=True, kw_only=True):
     name: str
     description: LongText = ""
     environment_id: str = ""  # the platform's default
-    environment_variables: tuple[VariableBody, ...] = ()
     is_async: bool = False
     strict_node_anti_affinity: bool = False
-    replicas: int = Settings().instances
-    memory_bytes: int = DEFAULT_MEMORY_BYTES
-    request_timeout_seconds: float = Settings().request_timeout_s
-    start_deadline_seconds: float = Settings().start_deadline_s
-    health_check: HealthCheckBody = HealthCheckBody()
     is_restricted: bool = True
     version: VersionBody
 
@@ -112,17 +91,20 @@ class Publisher:
         if not body.version.project_id:
             raise Invalid("version.projectId is required", field="version.projectId")
         environment = await self._environment(body.environment_id)
+        configuration, quotas = await read_configuration(self._store), await read_quotas(self._store)
         command = CreateModel(
             name=names.check_model_name(body.name),
             description=body.description,
             owner_id=owner_id,
             project_id=AggregateId(body.version.project_id),
             environment_id=environment.id,
-            settings=_settings(body, self._variables),
+            settings=_settings(body, configuration, quotas, self._variables),
+            defaults=defaults(configuration),
             is_restricted=body.is_restricted,
         )
         base = _Base(project_id=body.version.project_id, environment_id=environment.id, prefix="version.")
-        version = _command(body.version, await self._source(body.version, base), once)
+        source = await self._source(body.version, base)
+        version = _command(body.version, source, once, command.defaults, prefix=base.prefix)
         model_id = once.new_id("model")
         await self._ledger.execute(MODEL, model_id, command, actor=by, command_id=once.command_id("create"))
         if body.is_restricted:
@@ -145,7 +127,7 @@ class Publisher:
             environment_id=last.environment_id if last is not None else model.environment_id,
             source=last,
         )
-        command = _command(body, await self._source(body, base), once)
+        command = _command(body, await self._source(body, base), once, await read_defaults(self._store))
         after = await self._ledger.execute(MODEL, model.id, command, actor=by, command_id=once.command_id("publish"))
         return after, after.version(command.version_id)
 
@@ -191,7 +173,9 @@ class _Base(msgspec.Struct, frozen=True, kw_only=True):
     prefix: str = ""  # where the version stands in the body, for sentences
 
 
-def _command(body: VersionBody, source: Source, once: Intent) -> PublishVersion:
+def _command(
+    body: VersionBody, source: Source, once: Intent, defaults: Defaults, *, prefix: str = ""
+) -> PublishVersion:
     return PublishVersion(
         version_id=VersionId(once.new_id("version")),
         source=source,
@@ -200,7 +184,26 @@ def _command(body: VersionBody, source: Source, once: Intent) -> PublishVersion:
         monitoring_enabled=body.monitoring_enabled,
         records_invocations=body.record_invocation,
         should_deploy=body.should_deploy,
+        example_input=_example(body.example_input, f"{prefix}exampleInput"),
+        defaults=defaults,
     )
+
+
+def _example(given: msgspec.Raw, field: str) -> str:
+    """The JSON as it was sent: numbers keep their digits."""
+    text = bytes(given).strip()
+    if len(text) > EXAMPLE_BYTES:
+        raise Invalid(f"{field} may have at most {EXAMPLE_BYTES} bytes, got {len(text)}", field=field)
+    return "" if text == b"null" else text.decode()
+
+
+def _settings(body: ModelBody, configuration: Configuration, quotas: Quotas, vault: Vault) -> Settings:
+    """The settings of a new model, within their bounds. Where the body names no quota it takes the default one."""
+    usual = Settings(instances=default_instances(configuration))
+    if body.resource_quota_id is UNSET and quotas.default is not None:
+        usual = taken(usual, quotas.default)
+    with wire_words():
+        return settings.check(merged(usual, body, quotas=quotas, vault=vault), defaults(configuration))
 
 
 def _required(value: str, field: str) -> str:
@@ -215,35 +218,3 @@ def _refuse_unsupported(body: ModelBody) -> None:
     if body.strict_node_anti_affinity:
         field = "strictNodeAntiAffinity"
         raise Invalid(f"{field} must be false: all instances run on one machine", field=field)
-
-
-def _settings(body: ModelBody, vault: Vault) -> Settings:
-    """The settings, within their bounds; from here on nobody but a deployer can read a variable's value."""
-    health = body.health_check
-    variables = names.check_variables((variable.key, variable.value) for variable in body.environment_variables)
-    asked = Settings(
-        instances=body.replicas,
-        memory_bytes=body.memory_bytes,
-        request_timeout_s=body.request_timeout_seconds,
-        start_deadline_s=body.start_deadline_seconds,
-        health_check=HealthCheck(
-            initial_delay_s=health.initial_delay_seconds,
-            period_s=health.period_seconds,
-            timeout_s=health.timeout_seconds,
-            failure_threshold=health.failure_threshold,
-        ),
-        environment_variables=tuple((name, vault.seal(value)) for name, value in variables),
-    )
-    with wire_words():
-        return settings.check(asked)
-
-
-@contextlib.contextmanager
-def wire_words() -> Iterator[None]:
-    """Settings are refused under the names that the wire has for them."""
-    try:
-        yield
-    except Invalid as error:
-        field = error.field or ""
-        named = _ON_THE_WIRE.get(field, field)
-        raise Invalid(error.reason.replace(f"{field} must", f"{named} must", 1), field=named) from None

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorDatabase
 from pymongo.errors import DuplicateKeyError, OperationFailure, PyMongoError
 
-from services.api.store.documents import Document
+from services.api.store.documents import COLLECTIONS, Document
 from services.core.errors import PermanentError, RevisionConflict, Unavailable
 
 SCHEMA_VERSION = 1
@@ -25,6 +25,7 @@ INDEXES: dict[str, list[tuple[list[tuple[str, int]], bool]]] = {
         ([("state.is_archived", 1), ("state.name", 1)], False),
         ([("state.project_id", 1)], False),
         ([("state.versions.deployment", 1)], False),
+        ([("state.settings.scaling.max_instances", 1)], False),
     ],
     "projects": [([("state.owner_name", 1), ("state.name", 1)], True)],
     "environments": [([("state.name", 1)], True)],
@@ -76,9 +77,10 @@ async def prepare(database: Database) -> None:
             )
         # Collections first: a transaction may not create one.
         existing = await database.list_collection_names()
-        for name in {*INDEXES, "secrets", "meta"} - set(existing):
+        for name in {*INDEXES, *COLLECTIONS.values(), "secrets", "meta"} - set(existing):
             await database.create_collection(name)
         for name, indexes in INDEXES.items():
             for keys, is_unique in indexes:
                 await database[name].create_index(keys, unique=is_unique)
-        await database["meta"].update_one({"_id": "schema"}, {"$set": {"version": SCHEMA_VERSION}}, upsert=True)
+        if meta is None or meta["version"] != SCHEMA_VERSION:
+            await database["meta"].update_one({"_id": "schema"}, {"$set": {"version": SCHEMA_VERSION}}, upsert=True)

@@ -1,6 +1,7 @@
 """This file is how states, entries and outbox rows look as stored documents.
 
-    models, projects, environments, people   {_id, revision, head, state}    one per aggregate
+    models, projects, environments, people,
+    configuration, quotas                    {_id, revision, head, state}    one per aggregate
     events                                   {_id, aggregate, aggregate_id, revision, at, actor, event,
                                               previous_hash, hash}
     outbox                                   {_id, aggregate_id, revision, place, bucket, key, body}   until published
@@ -24,7 +25,14 @@ from services.core.subjects import Bucket
 T = TypeVar("T")
 Document = dict[str, Any]
 
-COLLECTIONS = {"model": "models", "project": "projects", "environment": "environments", "person": "people"}
+COLLECTIONS = {
+    "model": "models",
+    "project": "projects",
+    "environment": "environments",
+    "person": "people",
+    "configuration": "configuration",
+    "quotas": "quotas",
+}
 
 
 class OutboxRow(msgspec.Struct, frozen=True, kw_only=True):

@@ -310,7 +310,7 @@ def _article(aggregate: str) -> str:
 
 
 def _where(query: ModelQuery) -> Document:
-    where: Document = {"state.is_archived": False}
+    where: Document = {"state.is_archived": query.is_archived}
     if query.project_id is not None:
         where["state.project_id"] = query.project_id
     if query.environment_id is not None:

@@ -96,15 +96,17 @@ async def test_every_commit_of_a_project_keeps_its_files(scene: Scene) -> None:
     assert await scene.held() == commits
 
 
-async def test_a_version_keeps_what_it_is_made_of_until_its_model_is_archived(scene: Scene) -> None:
+async def test_a_version_keeps_what_it_is_made_of_also_when_its_model_is_archived_for_it_may_be_restored(
+    scene: Scene,
+) -> None:
     await scene.publish()
     artifact, parts = await scene.bundle(b"tar")
     await scene.report(artifact)
+    await scene.blobs.put(b"nobody's")
     scene.age()
-    assert (await scene.collector.collect()).count == 0
     await scene.ledger.execute(MODEL, MODEL_ID, ArchiveModel(), actor=PERSON)
-    assert (await scene.collector.collect()).count == len(parts)
-    assert await scene.held() == set()
+    assert (await scene.collector.collect()).count == 1
+    assert await scene.held() == parts
 
 
 async def test_what_a_build_stored_is_kept_until_it_is_reported_however_long_that_takes(

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from services.api import projector
 from services.api.ledger import MongoLedger
@@ -18,10 +19,12 @@ from services.api.projector import Projector
 from services.api.recorder import Recorder
 from services.api.relay import Relay
 from services.api.store.store import MongoStore
+from services.api.verify import verify
 from services.core import subjects
 from services.core.aggregates import MODEL, State
 from services.core.commands import CancelBuild, StopVersion
 from services.core.errors import Unavailable
+from services.core.ids import VersionId
 from services.core.lifecycle import DeploymentPhase
 from services.core.records import (
     Build,
@@ -33,6 +36,8 @@ from services.core.records import (
     Placement,
     PlacementPhase,
     Removed,
+    Rollout,
+    RolloutKind,
     Route,
     Target,
 )
@@ -42,7 +47,20 @@ from services.kit.clock import now
 from services.kit.process import Stop
 from services.kit.setup import create_all
 from services.kit.wake import Wake
-from tests.makers import ARTIFACT, MODEL_ID, PERSON, create, health, instance, placement, publish, version_id
+from tests.makers import (
+    ARTIFACT,
+    MODEL_ID,
+    PERSON,
+    START,
+    built,
+    create,
+    health,
+    instance,
+    placement,
+    publish,
+    ready,
+    version_id,
+)
 from tests.parts import NatsServer, wait_until_async
 
 Work = Callable[[Stop], Coroutine[Any, Any, None]]
@@ -190,6 +208,46 @@ async def test_a_bus_that_lost_its_memory_is_filled_again_from_the_database(
             return isinstance(await flow.routes.get(MODEL_ID), Route)
 
         await wait_until_async(is_routed, what="the route, put again")
+
+
+async def test_a_receipt_that_comes_twice_is_recorded_once_and_one_of_an_unknown_version_not_at_all(
+    flow: Flow,
+) -> None:
+    for command in (create(), publish(1), built(1), ready(1)):
+        await flow.ledger.execute(MODEL, MODEL_ID, command, actor=PERSON)
+    async with at_work(lambda stop: flow.recorder.record_receipts(flow.bus, stop)):
+        for rollout in (receipt("1"), receipt("1"), receipt("2", version_id(9)), receipt("3")):
+            finer = replace(rollout, began_at=rollout.began_at + timedelta(microseconds=123))
+            await flow.bus.publish(subjects.rollout_fact(rollout.id), finer)
+
+        async def has_last() -> bool:
+            return (await flow.store.load(MODEL, MODEL_ID)).rollouts[-1:] == (receipt("3"),)
+
+        await wait_until_async(has_last, what="the last receipt")
+    assert (await flow.store.load(MODEL, MODEL_ID)).rollouts == (receipt("1"), receipt("3"))
+    assert (await verify(flow.store)).findings == [], "what was hashed is what is read back"
+    newest = (await flow.store.history(aggregate_id=MODEL_ID, limit=1))[0].entry
+    assert (newest.actor.name, newest.id) == ("router", "rollout.router-1.latest.3.1")
+
+
+def receipt(number: str, version: VersionId | None = None) -> Rollout:
+    return Rollout(
+        id=f"router-1.latest.{number}",
+        router_id="router-1",
+        kind=RolloutKind.SWITCH,
+        model_id=MODEL_ID,
+        version_id=version or version_id(1),
+        replaced=None,
+        label="latest",
+        began_at=START,
+        in_effect_s=0.1,
+        drain_s=0.0,
+        requests=3,
+        failures=0,
+        longest_wait_s=0.0,
+        longest_call_s=0.2,
+        instances=(),
+    )
 
 
 async def test_a_cancelled_build_is_given_up_by_a_tombstone(flow: Flow) -> None:

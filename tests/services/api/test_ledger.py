@@ -6,6 +6,7 @@ import asyncio
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from services.api.ledger import MongoLedger
 from services.api.ports import ModelQuery
@@ -13,9 +14,18 @@ from services.api.store.database import SCHEMA_VERSION, connect, prepare
 from services.api.store.store import MongoStore
 from services.core.aggregates import ENVIRONMENT, MODEL, PERSON, fold
 from services.core.audit import first_broken
-from services.core.commands import AddApiKey, AddPerson, ArchiveModel, CreateAccessToken, CreateEnvironment
+from services.core.commands import (
+    AddApiKey,
+    AddPerson,
+    ArchiveModel,
+    ChangeSettings,
+    CreateAccessToken,
+    CreateEnvironment,
+    RevokeAccessToken,
+)
 from services.core.errors import Invalid, NotFound, PermanentError, Refused, Unavailable
 from services.core.ids import AggregateId, CommandId
+from services.core.model import Model
 from services.core.settings import Settings
 from services.core.subjects import Bucket
 from services.kit.ids import new_object_id
@@ -61,6 +71,37 @@ async def test_the_same_command_id_a_second_time_changes_nothing(store: MongoSto
     other = CreateAccessToken(token_id="u", name="other", token_hash="2" * 64)
     again = await ledger.execute(MODEL, MODEL_ID, other, actor=ADA, command_id=CommandId("c"))
     assert again == once
+
+
+async def test_a_command_that_was_carried_out_is_no_error_the_second_time_though_it_would_be_refused_by_now(
+    store: MongoStore, ledger: MongoLedger
+) -> None:
+    await ledger.execute(MODEL, MODEL_ID, create(), actor=ADA)
+    token = CreateAccessToken(token_id="t", name="app", token_hash="1" * 64)
+    await ledger.execute(MODEL, MODEL_ID, token, actor=ADA)
+    revoke = RevokeAccessToken(token_id="t")
+    once = await ledger.execute(MODEL, MODEL_ID, revoke, actor=ADA, command_id=CommandId("c"))
+    again = await ledger.execute(MODEL, MODEL_ID, revoke, actor=ADA, command_id=CommandId("c"))
+    assert again == once
+    with pytest.raises(NotFound):
+        await ledger.execute(MODEL, MODEL_ID, revoke, actor=ADA, command_id=CommandId("d"))
+
+
+async def test_a_command_made_from_the_state_is_made_from_the_one_it_changes(ledger: MongoLedger) -> None:
+    await ledger.execute(MODEL, MODEL_ID, create(), actor=ADA)
+    made = 0
+
+    def one_more(model: Model) -> ChangeSettings:
+        nonlocal made
+        made += 1
+        return ChangeSettings(settings=replace(model.settings, instances=model.settings.instances + 1))
+
+    await asyncio.gather(*(ledger.execute(MODEL, MODEL_ID, one_more, actor=ADA) for _ in range(6)))
+    model = await ledger.execute(MODEL, MODEL_ID, one_more, actor=ADA)
+    assert model.settings.instances == 8
+    assert made > 7, "those who came second made theirs again"
+    with pytest.raises(NotFound, match="there is no such model"):
+        await ledger.execute(MODEL, "f" * 24, one_more, actor=ADA)
 
 
 async def test_changes_at_the_same_time_all_arrive_one_after_the_other(store: MongoStore, ledger: MongoLedger) -> None:

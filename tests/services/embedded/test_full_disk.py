@@ -96,6 +96,7 @@ async def test_servers_that_a_full_disk_has_broken_are_started_again_once_there_
     url = credentials.read(cramped.home / "secrets" / "database-url")
     with pymongo.MongoClient[dict[str, object]](url) as client:
         found = {document["_id"] for document in client[NAME]["things"].find({}, {"_id": 1})}
-    # SecantusDB acknowledges the write that fills the disk and may lose it, in a transaction too: see docs/limits.md.
+    # SecantusDB acknowledges the write that fills the disk and may lose it, in a transaction too. Here it is written to
+    # as it is; api refuses changes before it comes to that, which tests/services/api/test_room.py holds it to.
     assert found >= {*range(kept), 1_000_000}
     await bus.close()

@@ -223,7 +223,7 @@ async def test_no_service_answers_in_anothers_name(service: tuple[str, Bus], ask
 
 async def test_each_consumer_belongs_to_one_service(service: tuple[str, Bus], asking: Asking) -> None:
     name, _ = service
-    owners = {Consumer.BUILDERS: "builder", Consumer.RECORDER: "api"}
+    owners = {Consumer.BUILDERS: "builder", Consumer.RECORDER: "api", Consumer.RECEIPTS: "api"}
     for consumer, (stream, _) in CONSUMERS.items():
         place = f"{stream}.{consumer}"
         for subject in (

@@ -23,7 +23,7 @@ from services.api.ports import ServiceSeen
 from services.api.store.store import MongoStore
 from services.core.ids import VersionId
 from services.core.lifecycle import Seen, Version
-from services.core.records import LogLine
+from services.core.records import LogLine, Traffic
 from services.core.snapshot import SnapshotLimits
 from services.kit.blobs import Blobs
 from services.kit.config import Secret
@@ -42,6 +42,7 @@ class SaidToBe:
 
     def __init__(self) -> None:
         self.versions: dict[VersionId, Seen] = {}
+        self.measured: dict[VersionId, Traffic] = {}
         self.logs: dict[str, list[LogLine]] = {}
         self.beating: list[ServiceSeen] = []
         self.rejected: dict[str, str] = {}
@@ -49,6 +50,9 @@ class SaidToBe:
 
     def seen(self, version: Version) -> Seen:
         return self.versions.get(version.id, Seen())
+
+    def traffic(self, version_id: VersionId) -> Traffic | None:
+        return self.measured.get(version_id)
 
     def services(self) -> Sequence[ServiceSeen]:
         return self.beating

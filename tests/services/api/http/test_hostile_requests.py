@@ -26,6 +26,7 @@ from services.api.http.connections import Runner
 from services.api.http.routes import Route
 from services.api.ledger import MongoLedger
 from services.api.store.store import MongoStore
+from services.core.configuration import WORKERS
 from services.kit.config import Secret
 from tests.services.api.http.client import V1, Answer, Client, file, model_body
 from tests.services.api.http.conftest import ADMINISTRATOR, API_KEY
@@ -46,10 +47,25 @@ BODIES: dict[str, Any] = {
     "/modelApis/{model}": {"name": "n", "description": "", "environmentId": "", "replicas": 1},
     "/versions": {**model_body("0" * 24)["version"], "commitId": "0" * 24, "shouldDeploy": False},
     "/targetState": {"isRunning": True},
+    "/productionLabel": {"isProd": True},
+    "/rollback": {"label": "latest"},
+    "/canaries/{label}": {"versionId": "0" * 24, "share": 10},
+    "/resourceQuotas": {"name": "q", "cpuLimit": 1.5, "memoryLimitBytes": 1 << 30, "memoryRequestedBytes": 1 << 20},
+    "/resourceQuotas/{quota}": {"isVisible": False, "isDefault": False},
+    "/centralConfig/{key}": {"value": 2},
+    "/settings": {
+        "routingMode": "advanced",
+        "scaling": {"minReplicas": 1, "maxReplicas": 2, "targetCalls": 1.5},
+        "workerCount": None,
+        "healthCheck": {"failureThreshold": 20},
+        "environmentVariables": [{"key": "A", "value": "b"}],
+        "volumes": [{"name": "v", "mountPath": "/mnt/v", "hostPath": "/srv/v", "readOnly": True}],
+    },
     "/accessTokens": {"name": "t"},
 }
 PARAMETERS = (
     *("name", "projectId", "environmentId", "orderBy", "limit", "offset", "modelId", "ownerName", "projectName"),
+    "isArchived",
     *("sinceTimeNano", "tail", "maxResults", "podName", "x"),
 )
 
@@ -143,6 +159,9 @@ async def _known(api: Client) -> dict[str, str]:
             "token": model["access"]["accessTokens"][0]["id"],
             "sha256": "f" * 64,
             "owner": ADMINISTRATOR,
+            "quota": (await api.ok("POST", f"{V1}/resourceQuotas", BODIES["/resourceQuotas"]))["id"],
+            "label": "latest",
+            "key": WORKERS,
         }
     return _made[id(api)]
 

@@ -282,7 +282,7 @@ async def test_describing_needs_all_of_its_fields_and_bounds(api: Client) -> Non
     assert (answer.status, answer.fault) == (400, "replicas must be between 1 and 32, got 0")
 
 
-async def test_an_archived_model_is_shown_and_not_listed(api: Client) -> None:
+async def test_an_archived_model_is_shown_and_listed_only_where_it_is_asked_for(api: Client) -> None:
     model = await api.model()
     at = f"{V1}/modelApis/{model['id']}"
     for _ in range(2):
@@ -291,7 +291,23 @@ async def test_an_archived_model_is_shown_and_not_listed(api: Client) -> None:
     assert (await api.ok("GET", at))["isArchived"]
     assert (await api.ok("GET", f"{V1}/modelApis"))["items"] == []
     answer = await api("POST", f"{at}/versions", {})
-    assert (answer.status, answer.fault) == (422, "model 'iris' is archived")
+    assert (answer.status, answer.fault) == (422, "model 'iris' is archived: restore it first")
+    listed = await api.ok("GET", f"{V1}/modelApis", params={"isArchived": "true"})
+    assert [each["id"] for each in listed["items"]] == [model["id"]]
+    answer = await api("GET", f"{V1}/modelApis", params={"isArchived": "maybe"})
+    assert (answer.status, answer.fault) == (400, "isArchived must be true or false, got 'maybe'")
+
+
+async def test_a_restored_model_is_as_it_was_and_nothing_of_it_runs(api: Client) -> None:
+    model = await api.model()
+    at = f"{V1}/modelApis/{model['id']}"
+    await api.ok("DELETE", at)
+    for _ in range(2):
+        restored = await api.ok("POST", f"{at}/restore")
+        assert not restored["isArchived"]
+    assert restored["access"] == model["access"]
+    assert restored["activeVersion"]["deployment"]["instances"]["wanted"] == 0
+    assert [each["id"] for each in (await api.ok("GET", f"{V1}/modelApis"))["items"]] == [model["id"]]
 
 
 @pytest.mark.parametrize("model_id", ["f" * 24, "F" * 24, "not-an-id", "%24ne", "a.b", "%00", "%FF", "é"])

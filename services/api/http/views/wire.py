@@ -1,0 +1,30 @@
+"""This file is how plain things look on the wire: instants, and where things are found."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from services.api.http.routes import API
+
+View = dict[str, Any]
+
+ONE_DATA_PLANE = "local"  # there is one so far
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def milliseconds(at: datetime) -> int:
+    """
+    >>> milliseconds(datetime(1970, 1, 1, 0, 0, 2, tzinfo=UTC))
+    2000
+    """
+    return (at - _EPOCH) // timedelta(milliseconds=1)
+
+
+def model_at(model_id: str) -> str:
+    return f"{API}/modelApis/{model_id}"
+
+
+def version_at(model_id: str, version_id: str) -> str:
+    return f"{model_at(model_id)}/versions/{version_id}"
