@@ -21,6 +21,7 @@ from services.core.records import Health, Instance, InstancePhase, Placement, Re
 
 LATEST = "latest"  # every known model has this label, if only to say that it is stopped
 STOPPED = "stopped"  # where a label leads that nobody answers
+SILENT_AFTER = 2  # failed probes in a row: at least one whole period without an answer
 DEFAULT_TIMEOUT_S = 60.0  # of a version whose model's route is not known yet
 
 _ADDRESS = re.compile(r"(/[^'\x00-\x1f\x7f]{1,96}|[A-Za-z0-9_.-]{1,253}:\d{1,5}|\[[0-9A-Fa-f:.]{2,45}\]:\d{1,5})")
@@ -158,11 +159,12 @@ def current_placements(known: Known) -> Iterable[Placement]:
 
 def _backend(placement: Placement, health: Mapping[str, Health], route: Route | None) -> Backend:
     alive = [each for each in placement.instances if _is_alive(each)]
+    called = {each.instance_id for each in _called(alive, health)}
     return Backend(
         request_timeout_s=DEFAULT_TIMEOUT_S if route is None else route.request_timeout_s,
         has_repeatable_calls=route is not None and route.has_repeatable_calls,
         servers=tuple(
-            Server(name=f"{each.instance_id}.{worker}", address=address, is_open=_is_ready(each, health))
+            Server(name=f"{each.instance_id}.{worker}", address=address, is_open=each.instance_id in called)
             for each in sorted(alive, key=lambda each: each.instance_id)
             for worker, address in enumerate(each.addresses)
         ),
@@ -177,6 +179,20 @@ def _is_alive(instance: Instance) -> bool:
         and is_bus_token(instance.instance_id)
         and all(_ADDRESS.fullmatch(each) for each in instance.addresses)
     )
+
+
+def _called(alive: list[Instance], health: Mapping[str, Health]) -> list[Instance]:
+    """Those that are ready, without those that have been silent for a while, unless all of them have.
+
+    A silent one may be busy rather than lost, so it is not given up yet; but others answer sooner.
+    """
+    ready = [each for each in alive if _is_ready(each, health)]
+    steady = [each for each in ready if not _is_silent(health.get(each.instance_id))]
+    return steady or ready
+
+
+def _is_silent(verdict: Health | None) -> bool:
+    return verdict is not None and verdict.failures >= SILENT_AFTER
 
 
 def _is_ready(instance: Instance, health: Mapping[str, Health]) -> bool:

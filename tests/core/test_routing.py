@@ -40,8 +40,8 @@ def instance(name: str, phase: InstancePhase = InstancePhase.RUNNING, *, workers
     return Instance(instance_id=InstanceId(name), phase=phase, addresses=addresses, started_at=START)
 
 
-def health(name: str, *, is_ready: bool) -> Health:
-    return Health(revision=1, instance_id=InstanceId(name), version_id=ONE, is_ready=is_ready, failures=0)
+def health(name: str, *, is_ready: bool, failures: int = 0) -> Health:
+    return Health(revision=1, instance_id=InstanceId(name), version_id=ONE, is_ready=is_ready, failures=failures)
 
 
 def route(revision: int = 1, **changes: object) -> Route:
@@ -86,6 +86,18 @@ def test_an_instance_is_called_when_it_is_ready_and_not_drained(
 ) -> None:
     verdicts = () if is_ready is None else (health("i", is_ready=is_ready),)
     assert servers(route_table(known(instance("i", phase), healths=verdicts))) == {"i.0": is_open}
+
+
+@pytest.mark.parametrize(
+    ("failures", "is_open"),
+    [((0, 1), (True, True)), ((0, 2), (True, False)), ((3, 2), (True, True))],
+)
+def test_a_silent_instance_is_called_only_when_no_other_answers_its_probes(
+    failures: tuple[int, int], is_open: tuple[bool, bool]
+) -> None:
+    healths = tuple(health(name, is_ready=True, failures=each) for name, each in zip("ab", failures, strict=True))
+    table = route_table(known(instance("a"), instance("b"), healths=healths))
+    assert servers(table) == dict(zip(("a.0", "b.0"), is_open, strict=True))
 
 
 def test_an_instance_that_exited_is_no_server() -> None:
