@@ -6,9 +6,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 DISTRIBUTIONS := client harness/python
-TYPED := conftest.py benchmarks services $(wildcard chaos tests client/src client/tests harness/python/src harness/python/tests)
+TYPED := conftest.py benchmarks services $(wildcard chaos drill tests client/src client/tests harness/python/src harness/python/tests)
 
-.PHONY: help setup up down status test chaos bench check fmt lock clean
+.PHONY: help setup up down status test chaos drill bench check fmt lock clean
 
 help: ## lists these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -30,6 +30,9 @@ test: $(READY) ## runs every test that can run on this machine, fast ones first
 
 chaos: $(READY) ## kills a platform at random and looks what is left of it; CHAOS="--seed 7" plays one seed again
 	@$(BIN)/python -m chaos $(CHAOS)
+
+drill: $(READY) ## kills one part after another of the platform that is up, under load, and counts what its callers lost
+	@$(BIN)/python -m drill $(DRILL)
 
 bench: $(READY) ## measures the platform on this machine and writes benchmarks/results
 	@$(BIN)/python -m benchmarks

@@ -42,6 +42,11 @@ class Exchange(asyncio.Protocol):
             self._transport.write(request)
         return self._answer
 
+    @property
+    def body(self) -> bytes:
+        """Of the last answer, as it came."""
+        return bytes(self._received).partition(HEAD_ENDS)[2]
+
     def close(self) -> None:
         self.is_open = False
         if self._transport is not None:

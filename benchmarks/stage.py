@@ -12,7 +12,8 @@ from typing import Self
 
 import httpx
 from modelway import Client
-from modelway.publishing import Plan, Published
+from modelway.plan import Plan
+from modelway.publishing import Published
 
 from tests.e2e.platform import Platform, platform, write_project
 

@@ -14,7 +14,8 @@ import psutil
 
 from chaos.plan import HAPROXY, KILL, PAUSE, STEADY, Fault
 from chaos.processes import kill, victims
-from tests.e2e.platform import Platform, command_of
+from tests.e2e.platform import Platform
+from tests.e2e.processes import command_of
 
 _FOUND_WITHIN_S = 4.0
 _UV_WITHIN_S = 15.0  # it comes with the next build that needs it, and lives for a second

@@ -15,8 +15,8 @@ from modelway.configuration import read_configuration
 from modelway.errors import GaveUp, ModelwayError, NotFound, Rejected, VersionFailed
 from modelway.models import find_model, list_versions, set_running
 from modelway.patience import Patience
+from modelway.plan import Plan
 from modelway.progress import Progress, VersionPublished
-from modelway.publishing import Plan
 from modelway.records import Json, Model, Version
 from modelway.transport import SERVING, Transport
 

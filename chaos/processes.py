@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 
 import psutil
 
-from tests.e2e.platform import PROGRAMS, Platform, command_of, is_program
+from tests.e2e.platform import Platform
+from tests.e2e.processes import PROGRAMS, command_of, is_program
 
 
 def supervisors(platform: Platform) -> list[psutil.Process]:

@@ -115,9 +115,8 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def active(self) -> Version | None:
         """The version that `latest` points to, else the last one it pointed to, else the newest."""
-        if LATEST in self.labels:
-            return self.version(self.labels[LATEST])
-        return max(self.versions, key=lambda version: (version.routed_at, version.number), default=None)
+        known = self.labels.get(LATEST) or self.previous.get(LATEST)
+        return self.version(known) if known is not None else (self.versions[-1] if self.versions else None)
 
     def token(self, token_id: str) -> AccessToken:
         """The live access token with this id; `NotFound` if it never was or is revoked."""

@@ -21,6 +21,8 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pauses are short: what is waited for here is never far."""
     monkeypatch.setattr("modelway.following.poll_s", lambda elapsed_s: 0.005)
     monkeypatch.setattr("modelway.patience.backoff_s", lambda attempt: 0.005)
+    monkeypatch.setattr("modelway.awaiting.poll_s", lambda elapsed_s: 0.005)
+    monkeypatch.setattr("modelway.awaiting.RECEIPT_S", 0.5)
     monkeypatch.setattr("modelway.client._FOLLOW_EVERY_S", 0.005)
 
 

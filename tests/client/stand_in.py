@@ -11,12 +11,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.client.serving import ALL, Serving
 from tests.client.wire import Answer, Asked, Refusal
 
 API_KEY = "key-of-the-owner-0123456789"
 TOKEN = "T0ken" * 12 + "abcd"
 SERVING = "/api/modelServing/v1"
-RUNNING = ("Running", False, "", 2)
+RUNNING = ("Running", False, "", ALL)
 
 Json = Any
 Step = tuple[str, bool, str, int]  # status, is pending, reason, instances ready
@@ -64,11 +65,13 @@ class StandIn:
         }
         self.model_answer: Callable[[Json], tuple[int, Json]] = lambda body: (200, {"result": body})
         self.log_page_size = 1000
-        self._ids = (f"{number:024x}" for number in itertools.count(1))
+        count = itertools.count(1)
+        self._ids = (f"{number:024x}" for number in count)
+        self.serving = Serving(count, lambda id, steps: self.tell(id, Story(steps=steps)), self._status)
 
     def answer(self, asked: Asked) -> Answer:
-        if found := re.fullmatch(r"/models/(\w+)/latest/model", asked.path):
-            return self._predict(asked, found[1])
+        if found := re.fullmatch(r"/models/(\w+)/(?:latest|labels/(prod))/model", asked.path):
+            return self._predict(asked, found[1], found[2] or "latest")
         if asked.path != "/version" and asked.headers.get("X-Domino-Api-Key") != API_KEY:
             raise Refusal(401, {"requestId": "r", "errors": ["not accepted"]})
         for method, pattern, handle in self._routes():
@@ -96,8 +99,9 @@ class StandIn:
             ("GET", f"{SERVING}/modelApis", self._list_models),
             ("POST", f"{SERVING}/modelApis", self._create_model),
             ("GET", model, self._get_model),
-            ("PUT", model, self._update_model),
-            ("GET", f"{model}/versions", lambda _, id: (200, self.versions[id])),
+            ("DELETE", model, self._archive),
+            ("POST", f"{model}/restore", self._restore),
+            ("GET", f"{model}/versions", lambda _, id: (200, [self._shown(id, each) for each in self.versions[id]])),
             ("POST", f"{model}/versions", self._create_version),
             ("GET", version, self._look),
             ("PUT", f"{version}/targetState", self._set_target),
@@ -105,6 +109,7 @@ class StandIn:
             ("GET", rf"{version}/(\w+)Logs", self._log),
             ("GET", f"{model}/accessTokens", lambda _, id: (200, [{"id": "t1", "name": "default"}])),
             ("GET", f"{model}/accessTokens/t1/secret", lambda _, id: (200, {"token": TOKEN})),
+            *self.serving.routes(SERVING),
         ]
 
     def _find_project(self, asked: Asked) -> Answer:
@@ -150,7 +155,9 @@ class StandIn:
         return 201, environment
 
     def _list_models(self, asked: Asked) -> Answer:
-        named = [each for each in self.models.values() if re.search(asked.query.get("name", ""), each["name"])]
+        is_archived = asked.query.get("isArchived") == "true"
+        seen = [self._view(each) for each in self.models if self.models[each]["isArchived"] == is_archived]
+        named = [each for each in seen if re.search(asked.query.get("name", ""), each["name"])]
         if "projectId" in asked.query:
             named = [each for each in named if self.versions[each["id"]][0]["projectId"] == asked.query["projectId"]]
         offset = int(asked.query["offset"])
@@ -160,19 +167,39 @@ class StandIn:
         id = next(self._ids)
         fields = {key: value for key, value in asked.json.items() if key != "version"}
         endpoint = f"{self.url}/models/{id}/latest/model"
-        self.models[id] = {"replicas": 2, **fields, "id": id, "isRestricted": True, "endpoints": {"latest": endpoint}}
+        mine = {"id": id, "isRestricted": True, "isArchived": False, "endpoints": {"latest": endpoint}}
+        self.models[id] = {**fields, **mine}
         self.versions[id] = []
-        version = self._new_version(id, asked.json["version"])
-        self.models[id]["activeVersion"] = version
-        return 201, self.models[id]
+        self.serving.create(id, fields)
+        self._new_version(id, asked.json["version"])
+        return 201, self._view(id)
 
     def _get_model(self, asked: Asked, model_id: str) -> Answer:
-        return 200, self._model(model_id)
+        self._model(model_id)
+        return 200, self._view(model_id)
 
-    def _update_model(self, asked: Asked, model_id: str) -> Answer:
-        known = ("name", "description", "environmentId", "replicas")
-        self._model(model_id).update({key: value for key, value in asked.json.items() if key in known})
-        return 200, self.models[model_id]
+    def _view(self, model_id: str) -> Json:
+        model = self.models[model_id]
+        latest = self.serving.labels[model_id].get("latest")
+        versions = self.versions[model_id]
+        active = next((each for each in versions if each["id"] == latest), versions[-1] if versions else None)
+        return {**model, **self.serving.model_view(model_id), "name": model["name"], "activeVersion": active}
+
+    def copy(self, model_id: str, as_id: str, **changes: Json) -> None:
+        """Another model API like this one."""
+        self.models[as_id] = {**self.models[model_id], "id": as_id, **changes}
+        self.versions[as_id] = list(self.versions[model_id])
+        self.serving.create(as_id, self.models[as_id])
+
+    def _archive(self, asked: Asked, model_id: str) -> Answer:
+        self._model(model_id)["isArchived"] = True
+        for version in self.versions[model_id]:
+            self.tell(version["id"], Story(steps=[("Stopped", False, "", 0)]))
+        return 204, None
+
+    def _restore(self, asked: Asked, model_id: str) -> Answer:
+        self._model(model_id)["isArchived"] = False
+        return 200, self._view(model_id)
 
     def _create_version(self, asked: Asked, model_id: str) -> Answer:
         return 201, self._new_version(model_id, asked.json)
@@ -189,6 +216,7 @@ class StandIn:
         }
         self.versions[model_id].append(version)
         self.tell(version["id"], self.story)
+        self.serving.publish(model_id, version["id"], version["number"])
         return version
 
     def tell(self, version_id: str, story: Story) -> None:
@@ -196,18 +224,35 @@ class StandIn:
         self.stories[version_id] = Story(**{**vars(story), "steps": list(story.steps)})
 
     def _look(self, asked: Asked, model_id: str, version_id: str) -> Answer:
+        """One step further in its story."""
         version = next(each for each in self.versions[model_id] if each["id"] == version_id)
-        steps = self.stories[version_id].steps
-        status, is_pending, reason, ready = steps.pop(0) if len(steps) > 1 else steps[0]
+        shown = self._shown(model_id, version)
+        status, is_pending, _, _ = self.stories[version_id].steps[0]
+        if len(self.stories[version_id].steps) > 1:
+            self.stories[version_id].steps.pop(0)
+        if status == "Running" and not is_pending:
+            self.serving.runs(model_id, version_id)
+        elif status == "Stopped":
+            self.serving.rests(model_id, version_id)
+        return 200, shown
+
+    def _shown(self, model_id: str, version: Json) -> Json:
+        status, is_pending, reason, ready = self.stories[version["id"]].steps[0]
+        wanted = self.serving.settings[model_id]["replicas"]
+        led = self.serving.labels[model_id]
+        version["labels"] = sorted(label for label, each in led.items() if each == version["id"])
         version["deployment"] = {
             "status": status,
             "isPending": is_pending,
             "reason": reason,
-            "instances": {"wanted": 2, "ready": ready},
+            "instances": {"wanted": wanted, "ready": min(ready, wanted)},
         }
-        if status == "Running":
-            self.models[model_id]["activeVersion"] = version
-        return 200, version
+        return version
+
+    def _status(self, version_id: str) -> str:
+        """Of one that is being stopped: what it will be."""
+        first, last = (self.stories[version_id].steps[each][0] for each in (0, -1))
+        return last if first == "Running" else first
 
     def _set_target(self, asked: Asked, model_id: str, version_id: str) -> Answer:
         is_running = asked.json["isRunning"]
@@ -233,8 +278,10 @@ class StandIn:
         first = min(self.log_page_size, int(asked.query.get("maxResults", "10000")))
         return 200, {"logs": wanted[-int(asked.query.get("tail", "0")) :][:first], "status": "Running"}
 
-    def _predict(self, asked: Asked, model_id: str) -> Answer:
+    def _predict(self, asked: Asked, model_id: str, label: str) -> Answer:
         model = self._model(model_id)
+        if label == "prod" and self.serving.settings[model_id]["routingMode"] == "basic":
+            raise Refusal(404, {"errors": ["There is no such route"]})
         expected = "Basic " + base64.b64encode(f"{TOKEN}:{TOKEN}".encode()).decode()
         if model["isRestricted"] and asked.headers.get("Authorization") != expected:
             raise Refusal(401, {"errors": ["The token is not valid"]})

@@ -108,7 +108,7 @@ def test_a_model_api_may_be_named_by_its_id(publish: Run, run: Run) -> None:
 def test_a_name_that_stands_for_several_is_not_guessed(publish: Run, run: Run, stand_in: StandIn) -> None:
     publish()
     (model,) = stand_in.models.values()
-    stand_in.models["f" * 24] = {**model, "id": "f" * 24}
+    stand_in.copy(model["id"], "f" * 24)
     result = run("show", "iris")
     assert result.exit_code == 1
     assert f"Several model APIs are called iris: give one of their ids instead ({model['id']}, " in result.stderr
@@ -119,7 +119,7 @@ def test_list_shows_all_model_apis_however_many_pages(publish: Run, run: Run, st
     publish()
     (model,) = stand_in.models.values()
     for number in range(205):
-        stand_in.models[f"{number:f>24}"] = {**model, "id": f"{number:f>24}", "name": f"model-{number:03}"}
+        stand_in.copy(model["id"], f"{number:f>24}", name=f"model-{number:03}")
     assert [each["name"] for each in answer(run, "list")][:3] == ["iris", "model-000", "model-001"]
     assert len(run("list").stdout.splitlines()) == 207
 

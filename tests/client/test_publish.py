@@ -92,10 +92,11 @@ def test_instances_and_memory_reach_the_model_api_and_change_with_the_next_publi
     publish: Run, stand_in: StandIn
 ) -> None:
     publish("--instances", "3", "--memory", "2GiB")
-    (model,) = stand_in.models.values()
-    assert [model["replicas"], model["memoryBytes"]] == [3, 2 * 2**30]
+    (settings,) = stand_in.serving.settings.values()
+    assert [settings["replicas"], settings["memoryBytes"]] == [3, 2 * 2**30]
     publish("--instances", "4")
-    assert [model["replicas"], model["memoryBytes"]] == [4, 2 * 2**30]
+    (settings,) = stand_in.serving.settings.values()
+    assert [settings["replicas"], settings["memoryBytes"]] == [4, 2 * 2**30]
 
 
 def test_a_failed_build_exits_1_with_the_reason_and_the_build_log(publish: Run, stand_in: StandIn) -> None:
@@ -137,15 +138,44 @@ def test_a_version_that_somebody_stops_while_it_is_built_ends_the_wait(publish: 
     assert "Version 1 of iris was stopped before it ran" in result.stderr
 
 
-def test_settings_that_the_platform_does_not_change_are_said_before_a_version_is_published(
-    publish: Run, stand_in: StandIn
-) -> None:
-    publish("--memory", "2GiB")
-    result = publish("--memory", "4GiB")
-    assert result.exit_code == 1
-    assert "Error: The platform keeps iris at 2 instances of 2147483648 bytes: " in result.stderr
+def test_a_version_may_only_be_built_for_now(publish: Run, stand_in: StandIn) -> None:
+    stand_in.story = Story(steps=[("Building", True, "", 0), ("Ready to run", False, "", 0)])
+    result = publish("--no-deploy")
+    assert [result.exit_code, result.stdout] == [0, "Version 1 of iris: Ready to run\n"]
+    (versions,) = stand_in.versions.values()
+    assert versions[0]["shouldDeploy"] is False
+    stand_in.story = FAILED_BUILD
+    assert publish("--no-deploy").exit_code == 1
+
+
+def test_a_publish_changes_only_the_settings_that_differ(publish: Run, stand_in: StandIn, wire: Wire) -> None:
+    publish("--memory", "2GiB", "--workers", "2", "--env", "COLOUR=red")
+    wire.asked.clear()
+    publish("--memory", "2GiB", "--workers", "2")
+    assert wire.count("PUT", "/settings") == 0
+    publish("--request-timeout", "30", "--env", "SIZE=big")
+    (settings,), (values,) = stand_in.serving.settings.values(), stand_in.serving.values.values()
+    assert [settings["workerCount"], settings["requestTimeoutSeconds"]] == [2, 30]
+    assert values == {"COLOUR": "red", "SIZE": "big"}
+
+
+def test_settings_that_are_refused_are_said_before_a_version_is_published(publish: Run, stand_in: StandIn) -> None:
+    publish()
+    assert publish("--quota", "huge").stderr.endswith(
+        "Error: There is no resource quota called huge: there are none yet.\n"
+    )
     (versions,) = stand_in.versions.values()
     assert len(versions) == 1
+
+
+def test_the_example_goes_with_the_version_and_into_the_curl_line(
+    publish: Run, stand_in: StandIn, tmp_path: Path
+) -> None:
+    file = tmp_path / "example.json"
+    file.write_text('{"parameters": [7]}')
+    assert "-d '{\"parameters\": [7]}'" in publish("--example", file).stdout
+    (versions,) = stand_in.versions.values()
+    assert versions[0]["exampleInput"] == {"parameters": [7]}
 
 
 def test_a_project_name_that_is_refused_is_named(publish: Run, stand_in: StandIn) -> None:
@@ -231,20 +261,22 @@ def test_the_version_counts_as_published_only_when_latest_points_to_it(
 ) -> None:
     client.publish(plan(project))
     (model,) = stand_in.models.values()
-    first = model["activeVersion"]
+    labels = stand_in.serving.labels[model["id"]]
+    first = labels["latest"]
     looks: list[str] = []
 
     def on_progress(progress: Progress) -> None:
         if isinstance(progress, StatusChanged) and progress.status == "Running":
             second = stand_in.versions[model["id"]][1]
-            model["activeVersion"] = first
+            labels["latest"] = first
+            stand_in.serving.promised.pop(second["id"], None)
             stand_in.tell(second["id"], Story(steps=[RUNNING]))
             answer = stand_in._get_model
 
             def look(asked: object, model_id: str) -> tuple[int, object]:
                 looks.append(model_id)
                 if len(looks) == 3:
-                    model["activeVersion"] = second
+                    labels["latest"] = second["id"]
                 return answer(asked, model_id)  # type: ignore[arg-type]
 
             stand_in._get_model = look  # type: ignore[method-assign]

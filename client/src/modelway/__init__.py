@@ -6,21 +6,35 @@ with Client.from_configuration() as client:
     print(client.predict("iris", {"parameters": [5.1, 3.5, 1.4, 0.2]}).result)
 """
 
+from modelway.awaiting import Moved
+from modelway.central import CentralKey, PendingModel
 from modelway.client import Client
 from modelway.errors import ModelwayError
-from modelway.publishing import Plan, Published
+from modelway.plan import Plan
+from modelway.publishing import Published
+from modelway.quotas import Quota
 from modelway.records import LogKind, LogLine, Model, Platform, Prediction, Status, Version
+from modelway.rollouts import Canary, Rollout, Side
+from modelway.settings import Settings
 
 __all__ = [
+    "Canary",
+    "CentralKey",
     "Client",
     "LogKind",
     "LogLine",
     "Model",
     "ModelwayError",
+    "Moved",
+    "PendingModel",
     "Plan",
     "Platform",
     "Prediction",
     "Published",
+    "Quota",
+    "Rollout",
+    "Settings",
+    "Side",
     "Status",
     "Version",
 ]

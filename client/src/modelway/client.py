@@ -8,22 +8,26 @@ from types import TracebackType
 from typing import Self
 
 from modelway import models
+from modelway.central import Central
 from modelway.configuration import Configuration, find_configuration
-from modelway.following import Followed, endpoint_of, follow_down, follow_up, is_stopped
+from modelway.following import endpoint_of, is_stopped
 from modelway.logs import Log
-from modelway.patience import Patience
+from modelway.patience import DEFAULT_TIMEOUT_S, Patience
+from modelway.plan import Plan
 from modelway.predicting import predict
-from modelway.progress import OnProgress, PlatformAwaited, ignore
-from modelway.publishing import Plan, Published, publish
+from modelway.progress import OnProgress, ignore
+from modelway.publishing import Published, publish
+from modelway.quotas import Quotas
 from modelway.records import Json, LogKind, LogLine, Model, Platform, Prediction, Status, Version
+from modelway.running import Running
+from modelway.traffic import LATEST, Traffic
 from modelway.transport import SERVING, Transport
 
-DEFAULT_TIMEOUT_S = 1800.0
 _SILENCE_S = 120.0
 _FOLLOW_EVERY_S = 0.5
 
 
-class Client:
+class Client(Running, Traffic):
     """Modelway as one person sees it. Model APIs are named by name or id.
 
     Every method raises the errors of `modelway.errors`, and no others.
@@ -54,6 +58,14 @@ class Client:
     def url(self) -> str:
         return self._transport.configuration.url
 
+    @property
+    def quotas(self) -> Quotas:
+        return Quotas(self._transport)
+
+    @property
+    def central(self) -> Central:
+        return Central(self._transport)
+
     def platform_version(self) -> str:
         return self._transport.get("/version", lambda answer: str(answer.get("modelway") or answer["version"]))
 
@@ -66,9 +78,9 @@ class Client:
         """Publish a directory and follow it until it takes traffic; see `modelway.publishing.publish`."""
         return publish(self._transport, plan, timeout_s=timeout_s, on_progress=on_progress)
 
-    def predict(self, name: str, body: bytes | Json) -> Prediction:
+    def predict(self, name: str, body: bytes | Json, *, label: str = LATEST) -> Prediction:
         """The answer to one call; `body` is the whole request body, such as `{"parameters": [1, 2]}`."""
-        return predict(self._transport, self.model(name), body)
+        return predict(self._transport, self.model(name), body, label)
 
     def models(self) -> list[Model]:
         return sorted(models.list_models(self._transport), key=lambda model: model.name)
@@ -76,8 +88,8 @@ class Client:
     def model(self, name: str) -> Model:
         return models.read_model(self._transport, name)
 
-    def endpoint(self, model: Model) -> str:
-        return endpoint_of(self._transport, model)
+    def endpoint(self, model: Model, label: str = LATEST) -> str:
+        return endpoint_of(self._transport, model, label)
 
     def token(self, model: Model) -> str | None:
         """An access token that works for the model API, None when it needs none. Each showing is recorded."""
@@ -90,31 +102,6 @@ class Client:
     def version(self, name: str, number: int | None = None) -> Version:
         """Version `number`, by default the newest one."""
         return models.pick_version(self._transport, self.model(name), number)
-
-    def start(
-        self,
-        name: str,
-        number: int | None = None,
-        *,
-        timeout_s: float | None = DEFAULT_TIMEOUT_S,
-        on_progress: OnProgress = ignore,
-    ) -> Version:
-        """Start a version, by default the active one, and wait until it runs.
-
-        It does not wait when `timeout_s` is None. Raises VersionFailed when the version does not come up.
-        """
-        return self._move(name, number, timeout_s, on_progress, is_start=True)
-
-    def stop(
-        self,
-        name: str,
-        number: int | None = None,
-        *,
-        timeout_s: float | None = DEFAULT_TIMEOUT_S,
-        on_progress: OnProgress = ignore,
-    ) -> Version:
-        """Stop a version, by default the active one, and wait until nothing of it runs, as `start` does."""
-        return self._move(name, number, timeout_s, on_progress, is_start=False)
 
     def cancel(self, name: str, number: int | None = None) -> Version:
         """Cancel the build of a version, by default the newest one; it has failed then, and never runs.
@@ -149,26 +136,6 @@ class Client:
     def _log(self, name: str, kind: LogKind, number: int | None) -> Log:
         model = self.model(name)
         return Log(self._transport, model.id, models.pick_version(self._transport, model, number).id, kind)
-
-    def _move(
-        self,
-        name: str,
-        number: int | None,
-        timeout_s: float | None,
-        on_progress: OnProgress,
-        *,
-        is_start: bool,
-    ) -> Version:
-        model = self.model(name)
-        active = model.active if number is None else None
-        version = active or models.pick_version(self._transport, model, number)
-        moved = models.set_running(self._transport, model.id, version.id, is_running=is_start)
-        if timeout_s is None:
-            return moved
-        patience = Patience(timeout_s, lambda failure: on_progress(PlatformAwaited(reason=failure.reason)))
-        transport = self._transport.patient(patience)
-        followed = Followed(transport=transport, model=model, version_id=version.id, on_progress=on_progress)
-        return follow_up(followed) if is_start else follow_down(followed)
 
 
 def _is_over(version: Version, kind: LogKind) -> bool:

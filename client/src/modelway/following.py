@@ -43,6 +43,11 @@ def follow_down(followed: Followed) -> Version:
     return _follow(followed, is_stopped, lambda _: False)
 
 
+def follow_build(followed: Followed) -> Version:
+    """The version once it is built, and not to run yet. Raises VersionFailed, and GaveUp when time is over."""
+    return _follow(followed, is_stopped_and_built, is_stopped)
+
+
 def _follow(followed: Followed, is_there: _Judgement, is_lost: _Judgement) -> Version:
     began = time.monotonic()
     log = _log(followed, LogKind.BUILD)
@@ -64,9 +69,9 @@ def _follow(followed: Followed, is_there: _Judgement, is_lost: _Judgement) -> Ve
         if is_there(version):
             return version
         if is_lost(version):
-            raise _failure_of(followed, version, has_started=has_started)
+            raise failure_of(followed, version, has_started=has_started)
         allowed_s = followed.transport.patience.allowed_s
-        over = GaveUp(f"{_name(followed, version)} is still {version.status!r} after {allowed_s:g} s.")
+        over = GaveUp(f"{name_of(followed, version)} is still {version.status!r} after {allowed_s:g} s.")
         followed.transport.patience.pause(poll_s(time.monotonic() - began), over)
 
 
@@ -80,19 +85,23 @@ def is_stopped(version: Version) -> bool:
     return version.status in resting and not version.is_pending
 
 
+def is_stopped_and_built(version: Version) -> bool:
+    return is_stopped(version) and version.status != Status.FAILED
+
+
 def is_lost(version: Version) -> bool:
     """Waiting is in vain. A stalled version may still come up, but its owner should look at it now."""
     return is_stopped(version) or version.status == Status.STALLED
 
 
-def _failure_of(followed: Followed, version: Version, *, has_started: bool) -> VersionFailed:
+def failure_of(followed: Followed, version: Version, *, has_started: bool) -> VersionFailed:
     """Why the version does not run, with the end of the log that says so."""
     kind, tail = _telling_log(followed, has_started=has_started)
     stopped = "was stopped before it ran"
     verbs: dict[str, str] = {Status.STALLED: "has stalled", Status.STOPPED: stopped, Status.READY_TO_RUN: stopped}
     verb = verbs.get(version.status, "failed")
     reason = version.reason.rstrip(".") or "the platform gave no reason"
-    return VersionFailed(f"{_name(followed, version)} {verb}: {reason}.", log_kind=kind, log_tail=tail)
+    return VersionFailed(f"{name_of(followed, version)} {verb}: {reason}.", log_kind=kind, log_tail=tail)
 
 
 def await_route(followed: Followed) -> None:
@@ -122,9 +131,10 @@ def _is_known(followed: Followed, model: Model) -> bool:
     return response.status_code != 404
 
 
-def endpoint_of(transport: Transport, model: Model) -> str:
+def endpoint_of(transport: Transport, model: Model, label: str = "latest") -> str:
     """The URL that callers of the model API use."""
-    return model.endpoint or f"{transport.configuration.url}/models/{model.id}/latest/model"
+    latest = model.endpoint or f"{transport.configuration.url}/models/{model.id}/latest/model"
+    return latest if label == "latest" else f"{latest.removesuffix('/latest/model')}/labels/{label}/model"
 
 
 def _telling_log(followed: Followed, *, has_started: bool) -> tuple[LogKind, tuple[str, ...]]:
@@ -144,7 +154,7 @@ def _log(followed: Followed, kind: LogKind) -> Log:
     return Log(followed.transport, followed.model.id, followed.version_id, kind)
 
 
-def _name(followed: Followed, version: Version) -> str:
+def name_of(followed: Followed, version: Version) -> str:
     return f"Version {version.number} of {followed.model.name}"
 
 

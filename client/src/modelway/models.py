@@ -16,8 +16,10 @@ _MAX_PATTERN = 200
 _OBJECT_ID = re.compile(r"[0-9a-f]{24}")
 
 
-def list_models(transport: Transport, *, name: str | None = None, project_id: str | None = None) -> Iterator[Model]:
-    """The model APIs the caller may see, archived ones left out; only those called `name`, where given."""
+def list_models(
+    transport: Transport, *, name: str | None = None, project_id: str | None = None, is_archived: bool = False
+) -> Iterator[Model]:
+    """The model APIs the caller may see, in use or archived; only those called `name`, where given."""
     pattern = None if name is None else f"^{re.escape(name)}$"
     if pattern is not None and len(pattern) > _MAX_PATTERN:
         pattern = None
@@ -28,11 +30,12 @@ def list_models(transport: Transport, *, name: str | None = None, project_id: st
             lambda answer: [Model.read(each) for each in answer["items"]],
             name=pattern,
             projectId=project_id,
+            isArchived="true" if is_archived else None,
             limit=_PAGE,
             offset=offset,
         )
         # The pattern only saves time; what "called `name`" means is decided here.
-        yield from (each for each in items if not each.is_archived and name in {None, each.name})
+        yield from (each for each in items if each.is_archived == is_archived and name in {None, each.name})
         if len(items) < _PAGE:
             return
         offset += _PAGE
@@ -55,10 +58,24 @@ def read_model(transport: Transport, name: str) -> Model:
     if found is not None:
         return found
     if _OBJECT_ID.fullmatch(name):
-        return transport.get(f"{_PATH}/{name}", Model.read)
+        return transport.get(model_path(name), Model.read)
     similar = difflib.get_close_matches(name, [each.name for each in list_models(transport)], n=3)
     hint = f"did you mean {' or '.join(similar)}?" if similar else "`modelway list` shows those there are."
     raise NotFound(f"There is no model API called {name}: {hint}")
+
+
+def read_archived(transport: Transport, name: str) -> Model:
+    """The archived model API called `name`, or whose id it is. Raises NotFound and Ambiguous."""
+    if _OBJECT_ID.fullmatch(name):
+        return transport.get(model_path(name), Model.read)
+    named = list(list_models(transport, name=name, is_archived=True))
+    if len(named) > 1:
+        raise Ambiguous(
+            f"Several archived model APIs are called {name}: give an id ({', '.join(x.id for x in named)})."
+        )
+    if not named:
+        raise NotFound(f"There is no archived model API called {name}: its id leads to it, too.")
+    return named[0]
 
 
 def create_model(transport: Transport, body: Json) -> Model:
@@ -70,10 +87,6 @@ def create_model(transport: Transport, body: Json) -> Model:
         return found if found is not None and found.active is not None else None
 
     return transport.post(_PATH, body, Model.read, find=find)
-
-
-def update_model(transport: Transport, model_id: str, body: Json) -> Model:
-    return transport.repeat("PUT", f"{_PATH}/{model_id}", Model.read, body=body)
 
 
 def list_versions(transport: Transport, model_id: str) -> list[Version]:
@@ -94,6 +107,12 @@ def pick_version(transport: Transport, model: Model, number: int | None) -> Vers
         wanted = "a version" if number is None else f"a version {number}"
         raise NotFound(f"{model.name} does not have {wanted}: `modelway versions {model.name}` shows them.")
     return picked[0]
+
+
+def active_version(transport: Transport, model: Model, number: int | None) -> Version:
+    """Version `number` of the model API, by default the active one. Raises NotFound."""
+    active = model.active if number is None else None
+    return active or pick_version(transport, model, number)
 
 
 def create_version(transport: Transport, model_id: str, body: Json, *, newer_than: int) -> Version:
@@ -132,6 +151,10 @@ def default_token(transport: Transport, model: Model) -> str | None:
     if not tokens:
         raise NotFound(f"{model.name} is restricted and has no access token: make one first.")
     return transport.get(f"{path}/{min(tokens)[1]}/secret", lambda answer: str(answer["token"]))
+
+
+def model_path(model_id: str) -> str:
+    return f"{_PATH}/{model_id}"
 
 
 def version_path(model_id: str, version_id: str) -> str:

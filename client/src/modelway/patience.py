@@ -10,6 +10,8 @@ from threading import Event
 
 from modelway.errors import ModelwayError, TemporaryFailure, Unavailable, Unreachable
 
+DEFAULT_TIMEOUT_S = 1800.0
+
 MAX_BROKEN_ATTEMPTS = 10
 """A connection that breaks this often on one request breaks because of that request."""
 

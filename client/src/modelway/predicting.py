@@ -15,7 +15,7 @@ from modelway.transport import Transport, json_of, said_in, understand
 _BEYOND_REQUEST_TIMEOUT_S = 15.0
 
 
-def predict(transport: Transport, model: Model, body: bytes | Json) -> Prediction:
+def predict(transport: Transport, model: Model, body: bytes | Json, label: str = "latest") -> Prediction:
     """The answer to one call. `body` is all of the request: bytes as they are, or a value to write as JSON.
 
     Called once, never again: the function may have effects. Raises PredictionFailed on any answer but 2xx.
@@ -23,7 +23,7 @@ def predict(transport: Transport, model: Model, body: bytes | Json) -> Predictio
     token = default_token(transport, model)
     response = transport.send(
         "POST",
-        endpoint_of(transport, model),
+        endpoint_of(transport, model, label),
         content=body if isinstance(body, bytes) else json.dumps(body).encode(),
         headers={"Content-Type": "application/json"},
         auth=None if token is None else httpx.BasicAuth(token, token),

@@ -40,11 +40,14 @@ class BuildLogged:
 
 @dataclass(frozen=True, kw_only=True)
 class StatusChanged:
+    """`number` names the version where several are followed at once."""
+
     status: str
     instances_ready: int
     instances_wanted: int
     reason: str
     elapsed_s: float
+    number: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

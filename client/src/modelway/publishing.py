@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from modelway.environments import ensure_environment
-from modelway.errors import NotFound, Rejected, TemporaryFailure
+from modelway.errors import NotFound, TemporaryFailure
 from modelway.files import ProjectFile, read_directory
-from modelway.following import Followed, await_route, endpoint_of, follow_up
+from modelway.following import Followed, await_route, endpoint_of, follow_build, follow_up
 from modelway.models import (
     create_model,
     create_version,
     default_token,
     find_model,
     list_versions,
-    update_model,
 )
 from modelway.patience import Patience
+from modelway.plan import Plan
 from modelway.progress import (
     FilesRead,
     FileUploaded,
@@ -28,30 +27,17 @@ from modelway.progress import (
     ignore,
 )
 from modelway.projects import commit, ensure_project, upload
+from modelway.quotas import Quotas
 from modelway.records import Environment, Json, Model, Status, Version
+from modelway.settings import change_settings, read_settings, with_variables
 from modelway.transport import SERVING, Transport
 
 _COMING = {Status.PREPARING, Status.BUILDING, Status.READY_TO_RUN, Status.STARTING}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
-    """What to publish. `None` keeps what the model API has, or takes the platform's default for a new one."""
-
-    directory: Path
-    name: str
-    file: str
-    function: str
-    requirements: str | None = None  # the text of a requirements file
-    instances: int | None = None
-    memory_bytes: int | None = None
-    description: str | None = None
-    project: str | None = None  # by default the directory's name
-
-
-@dataclass(frozen=True, kw_only=True)
 class Published:
-    """A version that runs, and where to call it. `token` is None when the model API needs none."""
+    """A version that runs, or is built if that was all, and where it is called. `token` None: it needs none."""
 
     model: Model
     version: Version
@@ -69,7 +55,7 @@ class _Content:
 
 
 def publish(transport: Transport, plan: Plan, *, timeout_s: float, on_progress: OnProgress = ignore) -> Published:
-    """Publish and follow until the version runs and takes traffic.
+    """Publish and follow until the version runs and takes traffic, or until it is built where that is all.
 
     The platform must be there at first; when it goes away later, everything is tried again until `timeout_s`
     is over. Doing it again after an interruption uploads only what lacks, and follows the very same version
@@ -88,8 +74,11 @@ def publish(transport: Transport, plan: Plan, *, timeout_s: float, on_progress: 
     followed = Followed(
         transport=patient, model=model, version_id=version.id, on_progress=on_progress, tells_build=True
     )
-    version = follow_up(followed)
-    await_route(followed)
+    if plan.deploys:
+        version = follow_up(followed)
+        await_route(followed)
+    else:
+        version = follow_build(followed)
     return Published(
         model=model,
         version=version,
@@ -120,11 +109,12 @@ def _ensure_version(
     model = find_model(transport, plan.name, project_id=content.project_id)
     found = None
     if model is None:
-        model = create_model(transport, _model_body(plan, content))
+        model = create_model(transport, _model_body(transport, plan, content))
         version = _first_version(transport, model)
     else:
+        _ensure_settings(transport, plan, model)
         earlier = list_versions(transport, model.id)
-        found = next((each for each in earlier[:1] if _is_on_its_way(each, plan, content, model)), None)
+        found = next((each for each in earlier[:1] if _is_on_its_way(each, plan, content)), None)
         version = found or _add_version(transport, plan, content, model, earlier)
     on_progress(VersionPublished(model_name=model.name, number=version.number, is_found=found is not None))
     return model, version
@@ -139,58 +129,58 @@ def _first_version(transport: Transport, model: Model) -> Version:
     return versions[-1]
 
 
-def _add_version(
-    transport: Transport, plan: Plan, content: _Content, model: Model, earlier: Sequence[Version]
-) -> Version:
-    if _changes_settings(plan, model):
-        changed = update_model(transport, model.id, _settings_body(plan, model))
-        if _changes_settings(plan, changed):
-            text = f"The platform keeps {model.name} at {changed.replicas} instances of {changed.memory_bytes} bytes"
-            raise Rejected(f"{text}: publish without other instances or memory, or under another name.")
-    newest = max((version.number for version in earlier), default=0)
-    return create_version(transport, model.id, _version_body(plan, content), newer_than=newest)
-
-
-def _is_on_its_way(version: Version, plan: Plan, content: _Content, model: Model) -> bool:
+def _is_on_its_way(version: Version, plan: Plan, content: _Content) -> bool:
     """True when this publish was begun before and interrupted: another version would be the same again."""
     environment = content.environment
     has_environment = environment is None or environment.revision_id == version.environment_revision_id
     wanted = (content.project_id, content.commit_id, plan.file, plan.function, plan.description or "")
     has = (version.project_id, version.commit_id, version.file, version.function, version.description)
     is_coming = version.is_pending and version.status in _COMING
-    return is_coming and has_environment and wanted == has and not _changes_settings(plan, model)
+    return is_coming and has_environment and wanted == has
 
 
-def _changes_settings(plan: Plan, model: Model) -> bool:
-    has = {"replicas": model.replicas, "memoryBytes": model.memory_bytes}
-    return any(has[name] != value for name, value in _settings(plan).items())
+def _add_version(
+    transport: Transport, plan: Plan, content: _Content, model: Model, earlier: Sequence[Version]
+) -> Version:
+    newest = max((version.number for version in earlier), default=0)
+    return create_version(transport, model.id, _version_body(plan, content), newer_than=newest)
 
 
-def _settings(plan: Plan) -> Json:
-    """The settings that the plan names."""
-    named = {"replicas": plan.instances, "memoryBytes": plan.memory_bytes}
+def _ensure_settings(transport: Transport, plan: Plan, model: Model) -> None:
+    """Changes only what differs: some settings restart what runs. The values of variables cannot be compared."""
+    wanted = _settings(transport, plan)
+    if not wanted and plan.variables is None:
+        return
+    has = read_settings(transport, model.id)
+    changes = {name: value for name, value in wanted.items() if has.values.get(name) != value}
+    if plan.variables is not None:
+        changes |= with_variables(has, plan.variables)
+    if changes:
+        change_settings(transport, model.id, changes)
+
+
+def _settings(transport: Transport, plan: Plan) -> dict[str, Json]:
+    """The settings that the plan names, but for the variables."""
+    named = {
+        "replicas": plan.instances,
+        "memoryBytes": plan.memory_bytes,
+        "workerCount": plan.workers,
+        "requestTimeoutSeconds": plan.request_timeout_s,
+        "routingMode": plan.routing_mode,
+        "resourceQuotaId": None if plan.quota is None else Quotas(transport).find(plan.quota).id,
+    }
     return {name: value for name, value in named.items() if value is not None}
 
 
-def _settings_body(plan: Plan, model: Model) -> Json:
-    return {
-        "name": model.name,
-        "description": model.description,
-        "environmentId": model.environment_id,
-        "replicas": model.replicas,
-        **_settings(plan),
-    }
-
-
-def _model_body(plan: Plan, content: _Content) -> Json:
+def _model_body(transport: Transport, plan: Plan, content: _Content) -> Json:
     return {
         "name": plan.name,
         "description": plan.description or "",
         "environmentId": content.environment.id if content.environment else "",
-        "environmentVariables": [],
+        "environmentVariables": [{"key": key, "value": value} for key, value in (plan.variables or {}).items()],
         "isAsync": False,
         "strictNodeAntiAffinity": False,
-        **_settings(plan),
+        **_settings(transport, plan),
         "version": _version_body(plan, replace(content, environment=None)),
     }
 
@@ -202,7 +192,9 @@ def _version_body(plan: Plan, content: _Content) -> Json:
         "source": {"type": "File", "file": plan.file, "function": plan.function, "excludeFiles": []},
         "logHttpRequestResponse": False,
         "monitoringEnabled": False,
-        "shouldDeploy": True,
+        "shouldDeploy": plan.deploys,
         "description": plan.description or "",
     }
+    if plan.example is not None:
+        body["exampleInput"] = plan.example
     return body if content.environment is None else {**body, "environmentId": content.environment.id}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
@@ -42,6 +42,8 @@ class Version:
     file: str = ""
     function: str = ""
     description: str = ""
+    labels: tuple[str, ...] = ()
+    has_example: bool = False  # it is ready only once it has answered its example call
     created_at: datetime | None = None
     status: str = ""
     is_pending: bool = False
@@ -65,7 +67,9 @@ class Version:
             file=source.get("file") or "",
             function=source.get("function") or "",
             description=answer.get("description") or "",
-            created_at=_instant((answer.get("metadata") or {}).get("created")),
+            labels=tuple(answer.get("labels") or ()),
+            has_example=answer.get("exampleInput") is not None,
+            created_at=instant((answer.get("metadata") or {}).get("created")),
             status=str(deployment.get("status") or ""),
             is_pending=bool(deployment.get("isPending")),
             reason=deployment.get("reason") or "",
@@ -89,8 +93,10 @@ class Model:
     request_timeout_s: float
     is_restricted: bool
     is_archived: bool
-    endpoint: str  # "" when the platform did not say
+    endpoint: str  # of `latest`; "" when the platform did not say
     active: Version | None
+    routing_mode: str = "basic"
+    labels: dict[str, str] = field(default_factory=dict)  # label -> id of the version it leads to
 
     @classmethod
     def read(cls, answer: Json) -> Model:
@@ -107,6 +113,8 @@ class Model:
             is_archived=bool(answer.get("isArchived")),
             endpoint=(answer.get("endpoints") or {}).get("latest") or "",
             active=Version.read(active) if active else None,
+            routing_mode=str(answer.get("routingMode") or "basic").lower(),
+            labels={str(label): str(each) for label, each in (answer.get("labels") or {}).items() if each},
         )
 
 
@@ -189,8 +197,8 @@ class Platform:
                 service=str(each["service"]),
                 id=str(each.get("id") or ""),
                 is_alive=bool(each["isAlive"]),
-                last_seen=_instant(each.get("lastSeen")),
-                started_at=_instant(each.get("startedAt")),
+                last_seen=instant(each.get("lastSeen")),
+                started_at=instant(each.get("startedAt")),
             )
             for each in answer["services"]
         )
@@ -206,5 +214,5 @@ class Platform:
         return (*silent, *ill, *refused)
 
 
-def _instant(epoch_ms: Json) -> datetime | None:
+def instant(epoch_ms: Json) -> datetime | None:
     return None if epoch_ms is None else datetime.fromtimestamp(epoch_ms / 1e3, tz=UTC)

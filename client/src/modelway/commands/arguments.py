@@ -1,13 +1,19 @@
-"""This file is how words on the command line become values: sizes and request bodies."""
+"""This file is how words on the command line become values: sizes, request bodies, variables; and options of many."""
 
 from __future__ import annotations
 
+import functools
 import json
+import os
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
+
+from modelway.patience import DEFAULT_TIMEOUT_S
 
 _UNITS = {
     "": 1,
@@ -55,11 +61,53 @@ class Body(click.ParamType[bytes]):
 
 
 class JsonBody(Body):
-    """A request body that must be JSON, on one line."""
+    """A request body that must be JSON, on one line; also the name of a file that holds it."""
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> bytes:
-        body = super().convert(value, param, ctx)
+        is_file = isinstance(value, str) and value[:1] not in {"", "@", "-", "{", "["} and os.path.isfile(value)
+        body = super().convert(f"@{value}" if is_file else value, param, ctx)
         try:
             return json.dumps(json.loads(body)).encode()
         except ValueError as error:
             self.fail(f"not JSON: {error}.", param, ctx)
+
+
+class Variable(click.ParamType[tuple[str, str]]):
+    """An environment variable: NAME=VALUE, or NAME alone for the value that this command's own environment has."""
+
+    name = "variable"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+        if isinstance(value, tuple):
+            return value
+        name, is_given, text = str(value).partition("=")
+        if not name:
+            self.fail(f"{value!r} has no name: write it like NAME=VALUE.", param, ctx)
+        if is_given:
+            return name, text
+        if name not in os.environ:
+            self.fail(f"{name} is not in the environment here: write it like {name}=VALUE.", param, ctx)
+        return name, os.environ[name]
+
+
+version_option = click.option("--version", "number", type=click.IntRange(1), metavar="K", help="Which version.")
+timeout_option = click.option(
+    "--timeout",
+    "timeout_s",
+    type=click.FloatRange(min=0, min_open=True),
+    default=DEFAULT_TIMEOUT_S,
+    show_default=True,
+    help="Seconds until waiting ends.",
+)
+
+
+def wait_options(function: Callable[..., None]) -> Callable[..., None]:
+    """--timeout and --no-wait. The command gets `timeout_s`: None when it is not to wait."""
+
+    @timeout_option
+    @click.option("--wait/--no-wait", "waits", default=True, help="Wait until it is done.")
+    @functools.wraps(function)
+    def run(*args: Any, timeout_s: float, waits: bool, **kwargs: Any) -> None:
+        function(*args, timeout_s=timeout_s if waits else None, **kwargs)
+
+    return run

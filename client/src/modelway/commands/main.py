@@ -6,7 +6,7 @@ from importlib.metadata import version
 
 import click
 
-from modelway.commands import models, platform, publish
+from modelway.commands import administration, models, platform, publish, running, traffic
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -29,6 +29,17 @@ for command in (
     models.stop,
     models.cancel,
     models.logs,
+    running.settings,
+    running.scale,
+    running.restart,
+    running.archive,
+    running.restore,
+    traffic.promote,
+    traffic.demote,
+    traffic.rollback,
+    traffic.canary,
+    administration.quotas,
+    administration.central,
 ):
     main.add_command(command)
 main.add_command(platform.status)

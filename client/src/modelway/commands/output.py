@@ -84,6 +84,15 @@ def curl_line(endpoint: str, token: str | None, body: str = '{"parameters": []}'
     return shlex.join(["curl", "-sS", *user, "-H", "Content-Type: application/json", "-d", body, endpoint])
 
 
+def plural(count: float, what: str) -> str:
+    """So many of them.
+
+    >>> plural(1, "call"), plural(0.5, "core"), plural(3, "call")
+    ('1 call', '0.5 cores', '3 calls')
+    """
+    return f"{count:g} {what}{'' if count == 1 else 's'}"
+
+
 def size_text(size_bytes: int) -> str:
     """A size for people.
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import click
 
 from modelway import Client, Plan, Published
-from modelway.client import DEFAULT_TIMEOUT_S
-from modelway.commands.arguments import JsonBody, Size
+from modelway.commands.arguments import JsonBody, Size, Variable, timeout_option
 from modelway.commands.output import Output, answering, curl_line
 from modelway.commands.watching import Watch
 from modelway.errors import VersionFailed
-from modelway.records import Json, LogKind
+from modelway.records import Json, LogKind, Status
 
 _DIRECTORY = click.Path(exists=True, file_okay=False, path_type=Path)
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -25,18 +25,22 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--function", required=True, metavar="F", help="The function in the script to call.")
 @click.option("--requirements", type=_FILE, help="Packages it needs; by default those it has.")
 @click.option("--instances", type=click.IntRange(1, 32), help="How many run side by side.")
-@click.option("--memory", type=Size(), help="Memory of an instance, such as 2GiB.")
+@click.option("--memory", "memory_bytes", type=Size(), help="Memory of an instance, such as 2GiB.")
+@click.option("--quota", help="The resource quota that says what an instance may use.")
+@click.option("--workers", type=click.IntRange(1), help="Calls that an instance answers side by side.")
+@click.option("--request-timeout", "request_timeout_s", type=float, metavar="S", help="Seconds that a call may take.")
+@click.option("--routing", "routing_mode", type=click.Choice(["basic", "advanced"]), help="Only latest, or also prod.")
+@click.option("--env", "variables", type=Variable(), multiple=True, metavar="K=V", help="An environment variable.")
+@click.option("--deploy/--no-deploy", "deploys", default=True, help="--no-deploy: only build it, to start it later.")
 @click.option("--description", help="A few words about it.")
 @click.option("--project", help="The project's name; by default the directory's.")
-@click.option("--example", type=JsonBody(), metavar="BODY", help="The body in the curl line: JSON, @FILE or -.")
 @click.option(
-    "--timeout",
-    "timeout_s",
-    type=click.FloatRange(min=0, min_open=True),
-    default=DEFAULT_TIMEOUT_S,
-    show_default=True,
-    help="Seconds until waiting ends.",
+    "--example",
+    type=JsonBody(),
+    metavar="BODY",
+    help="A call that it must answer before it takes traffic: JSON, FILE, @FILE or -.",
 )
+@timeout_option
 @answering
 def publish(
     output: Output,
@@ -44,15 +48,21 @@ def publish(
     directory: Path,
     requirements: Path | None,
     example: bytes | None,
+    variables: tuple[tuple[str, str], ...],
     timeout_s: float,
-    memory: int | None,
     **details: Json,
 ) -> None:
     """Publish a function of the project in DIR, and wait until it can be called.
 
     What happens is shown on stderr; the endpoint and a curl line are printed at the end.
     """
-    plan = Plan(directory=directory, requirements=_text_of(requirements), memory_bytes=memory, **details)
+    plan = Plan(
+        directory=directory,
+        requirements=_text_of(requirements),
+        example=None if example is None else json.loads(example),
+        variables=dict(variables) or None,
+        **details,
+    )
     watch = Watch()
     with Client.from_configuration() as client:
         try:
@@ -84,7 +94,12 @@ def _answer(output: Output, published: Published, example: bytes | None) -> None
         "endpoint": published.endpoint,
         "curl": curl,
     }
-    output.answer(value, f"{published.endpoint}\n{curl}")
+    if published.version.status == Status.RUNNING:
+        output.answer(value, f"{published.endpoint}\n{curl}")
+    else:
+        output.answer(
+            value, f"Version {published.version.number} of {published.model.name}: {published.version.status}"
+        )
 
 
 def _text_of(requirements: Path | None) -> str | None:

@@ -68,7 +68,8 @@ class Watch:
 
 
 def _status_text(progress: StatusChanged) -> str:
-    text = f"{progress.status or 'Unknown status'} ({progress.elapsed_s:.1f} s)"
+    named = "" if progress.number is None else f"Version {progress.number}: "
+    text = f"{named}{progress.status or 'Unknown status'} ({progress.elapsed_s:.1f} s)"
     if progress.instances_wanted:
         text += f", {progress.instances_ready} of {progress.instances_wanted} instances ready"
     return f"{text}: {progress.reason}" if progress.reason else text
