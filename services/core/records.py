@@ -169,8 +169,8 @@ class Traffic(msgspec.Struct, frozen=True, kw_only=True):
     since: datetime
     requests: int
     failures: int  # answered with 5xx, or not at all
-    mean_s: float  # from the head of the request to the last byte, of about the last thousand
-    longest_s: float
+    mean_s: float  # waiting and computing, until the answer began
+    longest_s: float  # from the head of the request until the answer began
 
 
 class RouterReport(Record, frozen=True, kw_only=True, tag="router"):
@@ -265,12 +265,13 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True):
     replaced had ended. Comes at least once. Durations in seconds.
     """
 
-    id: str  # the same however often it is sent: <router>.<label>.<route revision> or <router>.<version>.<generation>
+    # The same however often it is sent: <router>.<model>.<label>.<route revision> or <router>.<version>.<generation>.
+    id: str
     router_id: str
     kind: RolloutKind
     model_id: AggregateId
     version_id: VersionId  # that took over
-    replaced: VersionId | None  # None: nothing answered before
+    replaced: VersionId | None  # None: nothing answered before; with a restart: the version itself
     label: str  # "" with a restart
     began_at: datetime
     in_effect_s: float  # until every worker of HAProxy that decides followed it

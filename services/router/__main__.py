@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from pathlib import Path
 
 from services.core.records import Health, Placement, Route, RouterReport
 from services.core.routing import RoutingTable
 from services.core.subjects import Bucket
 from services.kit.bus import Bus
+from services.kit.clock import now
 from services.kit.config import ConfigError, read_config
 from services.kit.healthz import serve_health
 from services.kit.heartbeat import beat
@@ -24,6 +26,8 @@ from services.router.haproxy.dataplane import HAProxy
 from services.router.haproxy.files import Folder
 from services.router.haproxy.master import Master
 from services.router.haproxy.render import CONFIG, render
+from services.router.measures import Measures
+from services.router.rollouts import Rollouts
 from services.router.router import Mirrors, Router
 
 DRAIN_S = 5.0
@@ -37,33 +41,41 @@ async def serve(config: RouterConfig, place: HAProxyConfig, stop: Stop) -> None:
         placements=Mirror(bus.bucket(Bucket.PLACEMENTS, Placement), wake=wake),
         health=Mirror(bus.bucket(Bucket.HEALTH, Health), wake=wake),
     )
+    router_id = config.router_id or config.service_id
+    chosen = settings(place)
+    rollouts = Rollouts(bus)
+    data_plane = HAProxy(
+        Master(place.haproxy_master_socket), Candidates(folder, chosen, place.haproxy_binary), Path(chosen.held_socket)
+    )
     router = Router(
-        config.router_id or config.service_id,
+        router_id,
         mirrors=mirrors,
-        data_plane=HAProxy(
-            Master(place.haproxy_master_socket), Candidates(folder, settings(place), place.haproxy_binary)
-        ),
+        data_plane=data_plane,
         memory=folder,
         reports=Producer(bus.bucket(Bucket.ROUTERS, RouterReport)),
         wake=wake,
+        measures=Measures(router_id, now),
+        rollouts=rollouts,
     )
     checks = {"bus": bus.check, "haproxy": router.check}
     try:
         async with asyncio.TaskGroup() as works:
             works.create_task(serve_health(stop, host=config.health_host, port=config.health_port, checks=checks))
-            works.create_task(_join(bus, config, stop))
+            works.create_task(_join(bus, router_id, stop))
             works.create_task(mirrors.routes.run(stop))
             works.create_task(mirrors.placements.run(stop))
             works.create_task(mirrors.health.run(stop))
             works.create_task(router.route(stop))
             works.create_task(router.report(stop))
+            works.create_task(rollouts.run(stop))
     finally:
+        data_plane.close()
         await bus.close()
 
 
-async def _join(bus: Bus, config: RouterConfig, stop: Stop) -> None:
+async def _join(bus: Bus, router_id: str, stop: Stop) -> None:
     await bus.open()
-    await beat(bus, "router", config.router_id or config.service_id, stop)
+    await beat(bus, "router", router_id, stop)
 
 
 def write_initial(place: HAProxyConfig) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from services.kit.config import ServiceConfig
-from services.router.haproxy.render import Settings
+from services.router.haproxy.settings import Settings
 
 
 class HAProxyConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,11 +28,12 @@ class RouterConfig(ServiceConfig, frozen=True, kw_only=True):
 
 def settings(config: HAProxyConfig) -> Settings:
     """What HAProxy's configuration says about this place."""
+    sockets = config.haproxy_master_socket.parent  # that folder was chosen short enough for one
     host = f"[{config.public_host}]" if ":" in config.public_host else config.public_host
     return Settings(
         public_address=f"{host}:{config.public_port}",
-        # Beside the master's socket: that folder was chosen short enough for one.
-        newest_socket=str(config.haproxy_master_socket.parent / "haproxy-newest.sock"),
+        newest_socket=str(sockets / "haproxy-newest.sock"),
+        held_socket=str(sockets / "haproxy-held.sock"),
         api_address=config.api_address,
         max_waiting=config.max_waiting,
     )

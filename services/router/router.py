@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from typing import Protocol
 
 import msgspec
@@ -12,7 +12,9 @@ import structlog
 from msgspec.structs import replace
 
 from services.core import effective
+from services.core.effective import Worker
 from services.core.errors import Unavailable
+from services.core.ids import VersionId
 from services.core.records import Health, Placement, Route, RouterReport
 from services.core.routing import Known, RoutingTable, Seen, absorb, route_table
 from services.kit.mirror import Mirror
@@ -20,6 +22,8 @@ from services.kit.process import Stop
 from services.kit.producer import Producer
 from services.kit.wake import Wake
 from services.router.haproxy.dataplane import State
+from services.router.measures import Measures
+from services.router.rollouts import Rollouts
 
 log = structlog.get_logger()
 
@@ -33,8 +37,11 @@ _REST = 4  # times as long as it took, so that looking at thousands of models le
 class DataPlane(Protocol):
     """What routes the calls. tests/services/router holds HAProxy to it."""
 
-    async def converge(self, wanted: RoutingTable) -> State:
+    async def converge(self, wanted: RoutingTable, watched: Set[VersionId]) -> State:
         """Bring it closer to `wanted`, and say how far it is. Idempotent. Raises `Unavailable`."""
+
+    async def look(self, watched: Set[VersionId]) -> tuple[Worker, ...]:
+        """The live workers as they are, with what they counted of the versions `watched`. Raises `Unavailable`."""
 
 
 class Memory(Protocol):
@@ -82,6 +89,8 @@ class Router:
         memory: Memory,
         reports: Producer[RouterReport],
         wake: Wake,
+        measures: Measures,
+        rollouts: Rollouts,
     ) -> None:
         self._router_id = router_id
         self._mirrors = mirrors
@@ -89,6 +98,8 @@ class Router:
         self._memory = memory
         self._reports = reports
         self._wake = wake  # rung by the mirrors
+        self._measures = measures
+        self._rollouts = rollouts
         self._known: Known | None = None
         self._wanted = RoutingTable()
         self._report: RouterReport | None = None
@@ -129,16 +140,17 @@ class Router:
             await self._learn()
             if self._known is None:
                 return IDLE_LOOK_S
-            state = await self._data_plane.converge(self._wanted)
+            state = await self._data_plane.converge(self._wanted, self._watched(self._known))
         except (Unavailable, OSError) as error:
             self._has_trouble(str(error))
             return LOOK_S
         self._has_trouble(None)
+        self._rollouts.add(self._measures.read(state.workers, self._known, state.aimed))
         report = self._seen_in(state, self._known)
         if report != self._report:
             self._report = report
             self._news.ring()
-        is_quiet = state.is_settled and not report.in_flight and not report.waiting
+        is_quiet = state.is_settled and not report.in_flight and not report.waiting and not self._measures.is_measuring
         return max(IDLE_LOOK_S if is_quiet else LOOK_S, _REST * (time.monotonic() - began))
 
     async def _learn(self) -> None:
@@ -151,7 +163,15 @@ class Router:
         is_same = before is not None and (known.routes, known.placements) == (before.routes, before.placements)
         if not is_same or wanted != self._wanted:
             await asyncio.to_thread(self._memory.remember, known)
+        begins = before is not None and not is_same and self._measures.notice(before, known)
         self._known, self._wanted = known, wanted
+        if begins:
+            # Before anything changes: what was counted until now is no part of what begins.
+            workers = await self._data_plane.look(self._watched(known))
+            self._rollouts.add(self._measures.read(workers, known, wanted))
+
+    def _watched(self, known: Known) -> frozenset[VersionId]:
+        return self._measures.watched(known, self._wanted)
 
     def _seen_in(self, state: State, known: Known) -> RouterReport:
         removed = self._mirrors.routes.removed
@@ -162,6 +182,7 @@ class Router:
             placements=effective.placements(known, state.aimed, state.workers),
             in_flight=effective.in_flight(state.workers),
             waiting=effective.waiting(state.workers),
+            traffic=self._measures.traffic,
             rejected=state.rejected,
         )
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from services.router.haproxy.render import HEAD_S
+from services.router.haproxy.sections import HEAD_S
 from tests.e2e.platform import Callers, Platform, write_project
 from tests.e2e.test_publish import SUM, endpoint
 

@@ -12,7 +12,8 @@ from services.core.errors import Unavailable
 from services.core.routing import RoutingTable, without
 from services.router.haproxy import trial
 from services.router.haproxy.files import Folder
-from services.router.haproxy.render import CONFIG, Files, Settings, digest_of, render
+from services.router.haproxy.render import CONFIG, Files, digest_of, render
+from services.router.haproxy.settings import Settings
 
 log = structlog.get_logger()
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Set
+from pathlib import Path
 
 import msgspec
 import structlog
@@ -12,11 +13,14 @@ from msgspec.structs import replace
 
 from services.core.effective import Worker
 from services.core.errors import NotFound
-from services.core.rerouting import OPEN, ROUTES, TOKENS, changes, within
+from services.core.ids import VersionId
+from services.core.rerouting import changes, within
 from services.core.routing import RoutingTable
 from services.router.haproxy import words
 from services.router.haproxy.candidates import Candidates
+from services.router.haproxy.hold import Hold
 from services.router.haproxy.master import Master, WorkerProcess
+from services.router.haproxy.overdue import Overdue
 
 log = structlog.get_logger()
 
@@ -36,36 +40,59 @@ class _Live(msgspec.Struct, kw_only=True):
     process: WorkerProcess
     digest: str
     worker: Worker
+    hold: Hold | None = None
+
+    def let_go(self) -> None:
+        if self.hold is not None:
+            self.hold.let_go()
+            self.hold = None
 
 
 class HAProxy:
     """One HAProxy, started and kept by somebody else. One caller at a time."""
 
-    def __init__(self, master: Master, candidates: Candidates) -> None:
+    def __init__(
+        self, master: Master, candidates: Candidates, held_socket: Path, overdue: Overdue | None = None
+    ) -> None:
         self._master = master
         self._candidates = candidates
+        self._held_socket = held_socket
+        self._overdue = overdue or Overdue()
+        self._timeouts_s: dict[VersionId, float] = {}  # the request timeouts of all versions
         self._live: dict[int, _Live] = {}
         self._reloads = Pace()
 
-    async def converge(self, wanted: RoutingTable) -> State:
+    async def look(self, watched: Set[VersionId]) -> tuple[Worker, ...]:
+        """Every live worker, with the calls it has, and what it counted of the versions that are `watched`."""
+        await self._find_workers()
+        await self._count_calls(watched)
+        return self._workers
+
+    async def converge(self, wanted: RoutingTable, watched: Set[VersionId] = frozenset()) -> State:
         """Bring HAProxy closer to `wanted` and say how far it is. Call again and again: it finishes what is left.
 
         Raises `Unavailable` when HAProxy does not answer; what it starts from is already in place then.
         """
         aimed = await self._candidates.put(wanted)
+        self._note_timeouts(aimed)
         await self._find_workers()
         await self._tell(aimed)
         if not self.is_current and self._reloads.is_due():
             await self._reload()
             await self._find_workers()
             await self._tell(aimed)
-        await self._count_calls()
+        await self._count_calls(watched)
         return State(
             aimed=aimed,
-            workers=tuple(each.worker for each in self._live.values()),
+            workers=self._workers,
             is_settled=self.is_current and len(self._live) == 1,
             rejected=self._candidates.rejected,
         )
+
+    def close(self) -> None:
+        """Let go of every worker. It may be used again."""
+        for live in self._live.values():
+            live.let_go()
 
     @property
     def is_current(self) -> bool:
@@ -77,6 +104,10 @@ class HAProxy:
     def newest_pid(self) -> int | None:
         """Of the worker that takes connections."""
         return None if self._newest is None else self._newest.process.pid
+
+    @property
+    def _workers(self) -> tuple[Worker, ...]:
+        return tuple(each.worker for each in self._live.values())
 
     @property
     def _newest(self) -> _Live | None:
@@ -92,6 +123,24 @@ class HAProxy:
                 self._live[process.pid] = await (
                     self._adopted(process) if known is None else self._looked_at(known, process)
                 )
+        for pid, gone in before.items():
+            if pid not in self._live:
+                gone.let_go()
+                self._overdue.forget(pid)
+        if self._newest is not None:
+            await self._hold(self._newest)
+
+    async def _hold(self, newest: _Live) -> None:
+        """Make sure that its last counters can be read when it is the newest no more."""
+        if newest.hold is not None and newest.hold.is_held:
+            return
+        newest.let_go()
+        hold = await Hold.of_newest(self._held_socket)
+        if hold is None:
+            return
+        newest.hold = hold  # of this very worker, unless HAProxy was started anew meanwhile
+        answer = await self._master.ask(newest.process.pid, words.SHOW_HELD)
+        newest.worker = replace(newest.worker, is_held=words.frontend_calls(answer) > 0)
 
     async def _looked_at(self, known: _Live, process: WorkerProcess) -> _Live:
         known.process = process
@@ -102,9 +151,9 @@ class HAProxy:
 
     async def _adopted(self, process: WorkerProcess) -> _Live:
         info = words.info(await self._master.ask(process.pid, words.SHOW_INFO))
-        maps = {name: await self._master.ask(process.pid, words.show_map(name)) for name in (ROUTES, OPEN, TOKENS)}
+        maps = {name: await self._master.ask(process.pid, words.show_map(name)) for name in words.MAPS}
         shown = words.rows(await self._master.ask(process.pid, words.SHOW_CALLS))
-        worker = Worker(running=words.running(maps, shown), is_stopping=info.is_stopping)
+        worker = Worker(pid=process.pid, running=words.running(maps, shown), is_stopping=info.is_stopping)
         log.info("worker_found", pid=process.pid, is_newest=process.is_newest, versions=len(shown))
         return _Live(process=process, digest=info.digest, worker=worker)
 
@@ -120,21 +169,48 @@ class HAProxy:
         if objection:
             # It is not as we thought: ask again what it does, and see to the rest next time.
             log.warning("commands_refused", pid=live.process.pid, objection=objection[:500])
-            live.worker = (await self._adopted(live.process)).worker
+            live.worker = replace((await self._adopted(live.process)).worker, is_held=live.worker.is_held)
         else:
             live.worker = replace(live.worker, running=target)
 
-    async def _count_calls(self) -> None:
+    async def _count_calls(self, watched: Set[VersionId]) -> None:
         for live in list(self._live.values()):
             with self._while_it_lives(live):
-                shown = words.rows(await self._master.ask(live.process.pid, words.SHOW_CALLS))
-                live.worker = replace(live.worker, in_flight=words.in_flight(shown), waiting=words.waiting(shown))
+                await self._count_calls_of(live, watched)
+
+    async def _count_calls_of(self, live: _Live, watched: Set[VersionId]) -> None:
+        answer = await self._master.ask(live.process.pid, words.SHOW_CALLS, *(words.SHOW_PEAKS if watched else ()))
+        stat, _, peaks = answer.partition("\n\n")
+        shown = words.rows(stat, watched)
+        live.worker = replace(
+            live.worker,
+            in_flight=words.in_flight(shown),
+            waiting=words.waiting(shown),
+            calls=words.calls(shown),
+            counters=words.with_peaks(shown, peaks),
+        )
+        await self._cut_overdue(live, shown)
+        if live.worker.is_stopping and not live.worker.calls:
+            live.let_go()  # it passes on what still comes: there is no more to count
+
+    def _note_timeouts(self, aimed: RoutingTable) -> None:
+        """Also of versions that only old workers still have."""
+        running = {version for live in self._live.values() for version in live.worker.running.backends}
+        kept = {version: each for version, each in self._timeouts_s.items() if version in running}
+        self._timeouts_s = kept | {version: each.request_timeout_s for version, each in aimed.backends.items()}
+
+    async def _cut_overdue(self, live: _Live, shown: Mapping[VersionId, words.BackendRow]) -> None:
+        pid = live.process.pid
+        for version, server in self._overdue.look(pid, shown, self._timeouts_s, time.monotonic()):
+            log.warning("call_cut", version=version, server=server, reason="its caller kept the worker for too long")
+            await self._master.tell(pid, [words.end_calls(version, server)])
 
     @contextlib.contextmanager
     def _while_it_lives(self, live: _Live) -> Iterator[None]:
         try:
             yield
         except NotFound:
+            live.let_go()
             del self._live[live.process.pid]
 
     async def _reload(self) -> None:

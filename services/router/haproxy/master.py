@@ -50,9 +50,9 @@ class Master:
         is_done = first.strip() == "Success=1"
         return Reload(is_done, "" if is_done else _complaints(rest))
 
-    async def ask(self, pid: int, command: str) -> str:
-        """The worker's answer to one command."""
-        return await self._ask_worker(pid, [command])
+    async def ask(self, pid: int, *commands: str) -> str:
+        """The worker's answers to some commands, one after the other."""
+        return await self._ask_worker(pid, commands)
 
     async def tell(self, pid: int, commands: Sequence[str]) -> str:
         """Carry out `commands` in order; returns what the worker objected to, "" when nothing."""

@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 
 import msgspec
+from msgspec.structs import replace
 
+from services.core.effective import Counters
 from services.core.ids import VersionId, is_object_id
-from services.core.rerouting import OPEN, ROUTES, TOKENS, Change, DeleteEntry, MapName, SetEntry, SetServer
+from services.core.rerouting import (
+    CANARIES,
+    OPEN,
+    ROUTES,
+    TOKENS,
+    Change,
+    DeleteEntry,
+    MapName,
+    SetEntry,
+    SetServer,
+)
 from services.core.routing import Backend, RoutingTable, Server
 
+HELD = "held"  # the frontend through which a worker is kept from ending
 SHOW_INFO = "show info"
 SHOW_CALLS = "show stat -1 6 -1"  # of all proxies, the servers and the backends
+SHOW_HELD = f"show stat {HELD} 1 -1"
+PEAKS = "peaks.map"  # "<version>/call" and "<version>/wait" -> ms; HAProxy writes it, and it is emptied at every look
+SHOW_PEAKS = (f"show map {PEAKS}", f"clear map {PEAKS}", "clear counters")  # the second one leaves sums alone
 
 
 def command(change: Change) -> str:
@@ -27,6 +43,14 @@ def command(change: Change) -> str:
             return f"del map {name.file} {key}"
         case SetServer(version, server, is_open):
             return f"set server {version}/{server} state {'ready' if is_open else 'maint'}"
+
+
+def end_calls(version: VersionId, server: str) -> str:
+    """Cut off whoever has a call with the server."""
+    return f"shutdown sessions server {version}/{server}"
+
+
+MAPS = (ROUTES, CANARIES, OPEN, TOKENS)
 
 
 def show_map(name: MapName) -> str:
@@ -49,6 +73,7 @@ class ServerRow(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     is_open: bool
     calls: int
+    total: int = 0  # calls it was ever given; only of a server that has one
 
 
 class BackendRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,34 +81,89 @@ class BackendRow(msgspec.Struct, frozen=True, kw_only=True):
 
     servers: tuple[ServerRow, ...]
     calls: int  # with a server or not
+    counters: Counters | None  # None: nobody asked
 
 
-def rows(answer: str) -> dict[VersionId, BackendRow]:
-    """`show stat` by version; other proxies are left out."""
+def rows(answer: str, watched: Set[VersionId] = frozenset()) -> dict[VersionId, BackendRow]:
+    """`show stat` by version, with counters of those `watched`; other proxies are left out."""
     head, *lines = answer.strip().removeprefix("# ").splitlines() or [""]
     if not lines:
         return {}
     at = {name: place for place, name in enumerate(head.split(","))}
-    name_at, calls_at, status_at = at["svname"], at["scur"], at["status"]
+    name_at, calls_at, total_at, status_at = at["svname"], at["scur"], at["stot"], at["status"]
     servers: dict[VersionId, list[ServerRow]] = {}
-    calls: dict[VersionId, int] = {}
+    backends: dict[VersionId, tuple[int, Counters | None]] = {}
     for line in lines:  # there may be ten thousand: only the first of their hundred fields are cut
         fields = line.split(",", status_at + 1)
         version, name = VersionId(fields[0]), fields[name_at]
         if not is_object_id(version):
             continue
+        calls = int(fields[calls_at] or 0)
         if name == "BACKEND":
-            calls[version] = int(fields[calls_at] or 0)
+            backends[version] = calls, _counters(at, line) if version in watched else None
         else:
             is_open = not fields[status_at].startswith("MAINT")
-            row = ServerRow(name=name, is_open=is_open, calls=int(fields[calls_at] or 0))
-            servers.setdefault(version, []).append(row)
-    return {each: BackendRow(servers=tuple(servers.get(each, ())), calls=count) for each, count in calls.items()}
+            total = int(fields[total_at]) if calls else 0
+            servers.setdefault(version, []).append(ServerRow(name=name, is_open=is_open, calls=calls, total=total))
+    return {
+        version: BackendRow(servers=tuple(servers.get(version, ())), calls=calls, counters=counters)
+        for version, (calls, counters) in backends.items()
+    }
+
+
+_ANSWERED = ("hrsp_1xx", "hrsp_2xx", "hrsp_3xx", "hrsp_4xx", "hrsp_5xx")
+_UNTIL_ANSWER = ("qtime", "ctime", "rtime")  # not `ttime`: it counts from the end of the connection's call before
+
+
+def _counters(at: Mapping[str, int], line: str) -> Counters:
+    """A call that its caller broke off has some status, or none; it is no answer."""
+    fields = line.split(",")
+
+    def number(name: str) -> int:
+        return int(fields[at[name]] or 0)
+
+    return Counters(
+        requests=max(0, sum(map(number, _ANSWERED)) - number("cli_abrt")),
+        failures=number("hrsp_5xx") + number("srv_abrt"),
+        mean_ms=sum(map(number, _UNTIL_ANSWER)),
+        longest_wait_ms=number("qtime_max"),
+    )
+
+
+def with_peaks(shown: Mapping[VersionId, BackendRow], answer: str) -> dict[VersionId, Counters]:
+    """The counters in `shown`, with what `show map` says of the longest calls.
+
+    HAProxy's own longest wait is of calls that a worker took; of one that found none in time, the map knows.
+    """
+    peaks: dict[str, int] = {}
+    for key, text in _entries(answer):  # one may be there twice, when two calls added it at once
+        peaks[key] = max(peaks.get(key, 0), int(text))
+    return {
+        version: replace(
+            row.counters,
+            longest_wait_ms=max(row.counters.longest_wait_ms, peaks.get(f"{version}/wait", 0)),
+            longest_call_ms=peaks.get(f"{version}/call", 0),
+        )
+        for version, row in shown.items()
+        if row.counters is not None
+    }
+
+
+def frontend_calls(answer: str) -> int:
+    """Connections of the one frontend that `show stat` was asked for; 0 when there is none of that name."""
+    head, *lines = answer.strip().removeprefix("# ").splitlines() or [""]
+    fields = dict(zip(head.split(","), lines[0].split(","), strict=False)) if lines else {}
+    return int(fields.get("scur") or 0)
 
 
 def in_flight(shown: Mapping[VersionId, BackendRow]) -> dict[str, int]:
     """Server -> calls it answers; idle servers are left out."""
     return {server.name: server.calls for row in shown.values() for server in row.servers if server.calls}
+
+
+def calls(shown: Mapping[VersionId, BackendRow]) -> dict[VersionId, int]:
+    """Version -> calls that are on its backend, with a server or not; versions without any are left out."""
+    return {version: row.calls for version, row in shown.items() if row.calls}
 
 
 def waiting(shown: Mapping[VersionId, BackendRow]) -> dict[VersionId, int]:
@@ -101,9 +181,10 @@ def waiting(shown: Mapping[VersionId, BackendRow]) -> dict[VersionId, int]:
 
 def running(maps: Mapping[MapName, str], shown: Mapping[VersionId, BackendRow]) -> RoutingTable:
     """What a worker does, from its own words. Addresses and timeouts it does not tell; the digest stands for them."""
-    entries = {name: dict(_entries(maps[name])) for name in (ROUTES, OPEN, TOKENS)}
+    entries = {name: dict(_entries(maps[name])) for name in MAPS}
     return RoutingTable(
         routes=entries[ROUTES],
+        canaries=entries[CANARIES],
         open_models=frozenset(entries[OPEN]),
         tokens=frozenset(entries[TOKENS]),
         backends={version: _backend(row) for version, row in sorted(shown.items())},

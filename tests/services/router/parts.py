@@ -21,7 +21,8 @@ from services.router.haproxy.candidates import Candidates
 from services.router.haproxy.dataplane import HAProxy
 from services.router.haproxy.files import Folder
 from services.router.haproxy.master import Master
-from services.router.haproxy.render import Settings
+from services.router.haproxy.overdue import Overdue
+from services.router.haproxy.settings import Settings
 from tests.parts import START_S, Process, find_program, wait_for
 
 HERE = Path(__file__).parent
@@ -64,6 +65,7 @@ class Place:
     port: int = field(default_factory=free_port)
     api_port: int = field(default_factory=free_port)
     max_waiting: int = 500
+    _made: list[HAProxy] = field(default_factory=list)
 
     @property
     def haproxy_dir(self) -> Path:
@@ -78,6 +80,7 @@ class Place:
         return Settings(
             public_address=f"127.0.0.1:{self.port}",
             newest_socket=str(self.folder / "haproxy-newest.sock"),
+            held_socket=str(self.folder / "haproxy-held.sock"),
             api_address=f"127.0.0.1:{self.api_port}",
             max_waiting=self.max_waiting,
         )
@@ -97,9 +100,16 @@ class Place:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def data_plane(self) -> HAProxy:
+    def data_plane(self, overdue: Overdue | None = None) -> HAProxy:
         """What a router that was just started works with."""
-        return HAProxy(Master(self.master_socket), Candidates(Folder(self.haproxy_dir), self.settings, self.binary))
+        candidates = Candidates(Folder(self.haproxy_dir), self.settings, self.binary)
+        made = HAProxy(Master(self.master_socket), candidates, Path(self.settings.held_socket), overdue)
+        self._made.append(made)
+        return made
+
+    def close(self) -> None:
+        for each in self._made:
+            each.close()
 
 
 class HAProxyProcess(Process):

@@ -4,7 +4,9 @@
 
 It keeps the harness's contract with the router: one call at a time; a second one is held for `X-Modelway-Hold-Ms`, and
 then refused with 503 before it starts.
-`X-Test-Delay: 0.5` computes that long; `X-Test-Status: 500` answers so. The answer tells who answered and what came.
+`X-Test-Delay: 0.5` computes that long; `X-Test-Status: 500` answers so; `X-Test-Answer-Bytes: 1000` answers with so
+many bytes; `X-Test-End: before` or `during` closes the connection before the answer, or in the middle of it. The answer
+tells who answered and what came.
 """
 
 from __future__ import annotations
@@ -15,6 +17,28 @@ import os
 import signal
 import sys
 from pathlib import Path
+
+CHUNK = 1 << 16
+
+
+async def _skip(reader: asyncio.StreamReader, headers: dict[str, str]) -> int:
+    """Read a body of a told length, without keeping it."""
+    length = left = int(headers.get("content-length", "0"))
+    while left:
+        part = await reader.read(min(left, CHUNK))
+        if not part:
+            raise asyncio.IncompleteReadError(b"", left)
+        left -= len(part)
+    return length
+
+
+async def _skip_chunks(reader: asyncio.StreamReader) -> int:
+    size = 0
+    while chunk := int((await reader.readuntil(b"\r\n")).split(b";")[0], 16):
+        size += chunk
+        await _skip(reader, {"content-length": str(chunk + 2)})
+    await reader.readuntil(b"\r\n")
+    return size
 
 
 class Worker:
@@ -36,16 +60,26 @@ class Worker:
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
         request, *lines = head.strip().split("\r\n")
         headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
-        body = await reader.readexactly(int(headers.get("content-length", "0")))
-        status, answer = await self._answer(request, headers, body)
-        data = json.dumps(answer).encode()
+        size = await (_skip_chunks(reader) if "transfer-encoding" in headers else _skip(reader, headers))
+        status, answer = await self._answer(request, headers, size)
+        end, data = headers.get("x-test-end"), json.dumps(answer).encode()
+        if end == "before":
+            return False
+        much = int(headers.get("x-test-answer-bytes", "0"))
         more = "Retry-After: 1\r\n" if status == 503 else ""
         start = f"HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nSet-Cookie: a=b\r\n{more}"
-        writer.write(f"{start}Content-Length: {len(data)}\r\n\r\n".encode() + data)
+        writer.write(f"{start}Content-Length: {much or len(data)}\r\n\r\n".encode())
+        if end == "during":
+            writer.write(data[: len(data) // 2])
+            return False
+        for at in range(0, much, CHUNK):
+            writer.write(b" " * min(CHUNK, much - at))
+            await writer.drain()
+        writer.write(b"" if much else data)
         await writer.drain()
         return headers.get("connection", "").lower() != "close"
 
-    async def _answer(self, request: str, headers: dict[str, str], body: bytes) -> tuple[int, dict[str, object]]:
+    async def _answer(self, request: str, headers: dict[str, str], size: int) -> tuple[int, dict[str, object]]:
         if headers.get("x-modelway-server") != self._name:
             return 421, {"errors": [f"this is {self._name}"]}
         try:
@@ -57,7 +91,7 @@ class Worker:
             self._calls += 1
             await asyncio.sleep(float(headers.get("x-test-delay", "0")))
             said = {"server": self._name, "calls": self._calls, "request": request, "headers": headers}
-            return int(headers.get("x-test-status", "200")), {**said, "bytes": len(body)}
+            return int(headers.get("x-test-status", "200")), {**said, "bytes": size}
         finally:
             self._free.release()
 

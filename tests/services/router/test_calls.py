@@ -186,8 +186,8 @@ async def test_a_call_that_waited_is_told_the_same_deadline_and_not_a_new_one(
 
 
 async def is_busy(data_plane: HAProxy, table: RoutingTable, waiting: int = 0) -> bool:
-    (worker,) = (await data_plane.converge(table)).workers
-    return bool(worker.in_flight) and worker.waiting.get(VERSION, 0) >= waiting
+    workers = (await data_plane.converge(table)).workers
+    return any(each.in_flight and each.waiting.get(VERSION, 0) >= waiting for each in workers)
 
 
 async def test_more_waiting_calls_than_allowed_are_503_at_once(

@@ -31,7 +31,7 @@ from tests.services.router.parts import (
     open_table,
     token_hash,
 )
-from tests.services.router.test_changes import settle
+from tests.services.router.test_changes import settle, settle_alone
 
 
 async def restarts_well(haproxy: HAProxyProcess, client: httpx.AsyncClient) -> bool:
@@ -127,7 +127,7 @@ async def test_a_restarted_router_adopts_what_runs_without_a_reload(
     place: Place, data_plane: HAProxy, stand_in: StandIn, client: httpx.AsyncClient
 ) -> None:
     table = open_table(*stand_in.servers)
-    await settle(data_plane, table)
+    await settle_alone(data_plane, table)
     pid = data_plane.newest_pid
     restarted = place.data_plane()
     state = await restarted.converge(table)
@@ -154,7 +154,7 @@ async def test_thousands_of_tokens_are_taken_in_and_revoked_within_seconds(
     data_plane: HAProxy, stand_in: StandIn
 ) -> None:
     table = replace(open_table(*stand_in.servers), open_models=frozenset())
-    await settle(data_plane, table)
+    await settle_alone(data_plane, table)
     tokens = frozenset(f"{MODEL}/{token_hash(str(number))}" for number in range(3000))
     async with asyncio.timeout(10):
         state = await data_plane.converge(replace(table, tokens=tokens))

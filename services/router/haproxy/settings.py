@@ -1,0 +1,15 @@
+"""This file is what HAProxy's configuration says about the place where it runs."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """What does not change while the router runs."""
+
+    public_address: str  # host:port
+    newest_socket: str  # a Unix socket: how an old worker reaches the newest
+    held_socket: str  # a Unix socket: how the router keeps a worker until it has read its last counters
+    api_address: str  # host:port
+    max_waiting: int = 500  # calls that may wait for one version
