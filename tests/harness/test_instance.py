@@ -9,7 +9,9 @@ import socket
 import stat
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
+from time import monotonic
 
 import httpx
 import pytest
@@ -21,6 +23,7 @@ PID = "import os\ndef predict():\n    return os.getpid()\n"
 # Waits, once called, until the test puts the file `go` into the project; leaves word in `entered` that it waits.
 GATE = """
 from pathlib import Path
+from time import monotonic
 from time import sleep
 def wait():
     Path("entered").touch()
@@ -159,6 +162,34 @@ def test_closed_streams_break_neither_the_answer_nor_the_end(instance: Running) 
     assert instance.call(gated=False).json()["errors"] == [f"ValueError: {pid}"]
     assert instance.call(gated=True, headers={"X-Modelway-Remaining-Ms": "50"}).status_code == 504
     until(lambda: not is_alive(pid), "the worker to end")
+
+
+@pytest.mark.parametrize("head", ["Transfer-Encoding: chunked", "Content-Length: 50000"])
+def test_a_body_that_dribbles_is_refused_when_the_calls_time_is_over_and_the_next_call_is_served(
+    instance: Running, head: str
+) -> None:
+    instance.write("def predict(x):\n    return x\n")
+    instance.ready(request_timeout_s=0.5)
+    piece = b"1\r\n{\r\n" if head.startswith("Transfer") else b"{"
+    with socket.socket(socket.AF_UNIX) as caller:
+        caller.connect(str(instance.sockets[0]))
+        caller.settimeout(0.05)
+        caller.sendall(f"POST /model HTTP/1.1\r\nHost: worker\r\n{head}\r\n\r\n".encode())
+        answer = _answer_while_sending(caller, piece)
+    assert answer.startswith(b"HTTP/1.1 504 ")
+    assert b"the body did not arrive within 0.5 s, the request timeout" in answer
+    assert instance.call(x=1).json()["result"] == 1
+
+
+def _answer_while_sending(caller: socket.socket, piece: bytes) -> bytes:
+    """What comes back while `piece` is sent every 0.05 s, up to the end of its JSON."""
+    answer, until_s = b"", monotonic() + 20
+    while not answer.endswith(b"}") and monotonic() < until_s:
+        with suppress(TimeoutError):
+            answer += caller.recv(65536)
+        with suppress(OSError):
+            caller.sendall(piece)
+    return answer
 
 
 @pytest.mark.slow

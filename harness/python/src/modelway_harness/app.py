@@ -20,6 +20,7 @@ from werkzeug.exceptions import HTTPException
 
 from . import __version__
 from .binding import DoesNotFit
+from .body import cut_off
 from .calls import Answered, Busy, Calls, Failed, NoTimeLeft, TookTooLong
 from .config import Instance
 from .decoding import NotReadable, decode
@@ -28,6 +29,7 @@ from .traces import trace_of
 
 _ID_LETTERS = string.ascii_uppercase + string.digits
 _ID = re.compile(r"[A-Z0-9]{16}")
+_AT_ONCE_BYTES = 16 * 1024  # the router sends on a body of this size when it has all of it
 _MILLISECONDS = re.compile(r"-?[0-9]{1,15}")
 
 
@@ -108,7 +110,7 @@ class Endpoint:
         if self._calls.is_busy and hold_s <= 0:
             raise _busy()
         try:
-            call = self._calls.binding.bind(decode(request.get_data(cache=False)))
+            call = self._calls.binding.bind(decode(self._body()))
         except (NotReadable, DoesNotFit) as error:
             raise Refused(400, str(error)) from error
         try:
@@ -129,6 +131,23 @@ class Endpoint:
         kind = request.mimetype
         if kind and not (kind.endswith(("/json", "+json"))):
             raise Refused(415, f'the body must be JSON: send "Content-Type: application/json", not "{kind}"')
+
+    def _body(self) -> bytes:
+        """The whole body. A caller that sends it too slowly is refused when the call's time is over."""
+        length = request.content_length
+        if length is not None and length <= _AT_ONCE_BYTES:
+            return request.get_data(cache=False)
+        with cut_off(request.environ.get("gunicorn.socket"), self._left_s()) as cut:
+            try:
+                body = request.get_data(cache=False)
+            except (HTTPException, OSError):
+                if not cut.is_set():
+                    raise
+                body = b""
+        if cut.is_set():
+            limit = f"{self._instance.request_timeout_s:g} s, the request timeout"
+            raise Refused(504, f"the body did not arrive within {limit}")
+        return body
 
     def _left_s(self) -> float:
         """Seconds until the caller's deadline. The router knows it best: the call may have waited there.
