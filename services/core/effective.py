@@ -55,7 +55,8 @@ def routes(
 def _differing(one: RoutingTable, other: RoutingTable) -> Iterator[str]:
     mine, theirs = entries(one), entries(other)
     for name in mine:
-        yield from (key for key, _ in mine[name].items() ^ theirs[name].items())
+        if mine[name] != theirs[name]:  # seldom, and quickly seen
+            yield from (key for key, _ in mine[name].items() ^ theirs[name].items())
 
 
 def placements(known: Known, wanted: RoutingTable, workers: Iterable[Worker]) -> dict[VersionId, int]:

@@ -2,11 +2,12 @@
 
 `within`   as much of a table as a worker can do without a reload
 `changes`  the commands that take it there, in an order no caller notices
+`without`  a table that does with fewer versions
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 from msgspec.structs import replace
@@ -44,6 +45,8 @@ def _adjusted(running: Backend, wanted: Backend | None) -> Backend:
     if wanted is None or wanted.is_leaving:
         return running
     is_open = {server.name: server.is_open for server in wanted.servers}
+    if not running.is_leaving and all(is_open.get(each.name, False) is each.is_open for each in running.servers):
+        return running
     servers = tuple(replace(server, is_open=is_open.get(server.name, False)) for server in running.servers)
     return replace(running, servers=servers, is_leaving=False)
 
@@ -84,8 +87,8 @@ def entries(table: RoutingTable) -> dict[MapName, dict[str, str]]:
     return {
         ROUTES: table.routes,
         CANARIES: table.canaries,
-        OPEN: dict.fromkeys(sorted(table.open_models), "1"),
-        TOKENS: dict.fromkeys(sorted(table.tokens), "1"),
+        OPEN: dict.fromkeys(table.open_models, "1"),
+        TOKENS: dict.fromkeys(table.tokens, "1"),
     }
 
 
@@ -116,16 +119,30 @@ Maps = Mapping[MapName, Mapping[str, str]]
 
 def _set(name: MapName, before: Maps, after: Maps) -> Iterator[SetEntry]:
     old, new = before[name], after[name]
-    return (SetEntry(name, key, value, key not in old) for key, value in new.items() if old.get(key) != value)
+    differing = () if old == new else sorted(key for key, value in new.items() if old.get(key) != value)
+    return (SetEntry(name, key, new[key], key not in old) for key in differing)
 
 
 def _deleted(name: MapName, before: Maps, after: Maps) -> Iterator[DeleteEntry]:
-    return (DeleteEntry(name, key) for key in before[name] if key not in after[name])
+    return (DeleteEntry(name, key) for key in sorted(before[name].keys() - after[name].keys()))
 
 
 def _server_changes(running: RoutingTable, wanted: RoutingTable) -> Iterator[SetServer]:
     for version, backend in wanted.backends.items():
+        if backend is running.backends[version]:
+            continue
         was_open = {server.name: server.is_open for server in running.backends[version].servers}
         for server in backend.servers:
             if was_open[server.name] is not server.is_open:
                 yield SetServer(version, server.name, server.is_open)
+
+
+def without(table: RoutingTable, versions: Iterable[VersionId]) -> RoutingTable:
+    """`table` with some versions set aside: labels that led to them find nobody ready, and candidates get no call."""
+    aside = set(versions)
+    return replace(
+        table,
+        routes={key: STOPPED if target in aside else target for key, target in table.routes.items()},
+        canaries={key: text for key, text in table.canaries.items() if canary.version_of(text) not in aside},
+        backends={version: each for version, each in table.backends.items() if version not in aside},
+    )

@@ -1,23 +1,21 @@
-"""This file decides who answers which call: routes + placements + health -> a routing table, and what changed in it.
+"""This file decides who answers which call: routes + placements + health -> a routing table.
 
 `Known`         the entries a router knows, remembered over its own restarts and over a bus without memory
 `RoutingTable`  a value: which servers answer which model and label, which tokens open which model
-`within`        as much of a table as an HAProxy worker can do without a reload
-`changes`       the commands that take a running worker there, in an order no caller notices
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from typing import TypeVar
 
 import msgspec
-from msgspec.structs import replace
 
 from services.core import canary
 from services.core.ids import VersionId, is_bus_token, is_digest, is_object_id
-from services.core.records import Health, Instance, InstancePhase, Placement, Record, Removed, Route
+from services.core.kept import Kept
+from services.core.records import Candidate, Health, Instance, InstancePhase, Placement, Record, Removed, Route
 
 LATEST = "latest"  # every known model has this label, if only to say that it is stopped
 STOPPED = "stopped"  # where a label leads that nobody answers
@@ -56,14 +54,19 @@ def absorb(known: Known, seen: Seen) -> Known:
     routes = _newer(known.routes, seen.routes, seen.removed_routes)
     placements = _newer(known.placements, seen.placements, seen.removed_placements)
     if seen.is_whole:
-        routes = {key: route for key, route in routes.items() if key in seen.routes}
-        led_to = {version for route in routes.values() for version in _led_to(route)}
-        placements = {
-            key: each for key, each in placements.items() if key in seen.placements or each.version_id in led_to
-        }
-    placed = {each.instance_id for placement in placements.values() for each in placement.instances}
-    health = {key: each for key, each in _newer(known.health, seen.health, {}).items() if key in placed}
+        routes = _without(routes, routes.keys() - seen.routes.keys())
+        placements = _without(placements, _abandoned(placements, placements.keys() - seen.placements.keys(), routes))
+    health = _newer(known.health, seen.health, {})
+    if placements is not known.placements or health is not known.health:
+        placed = {each.instance_id for placement in placements.values() for each in placement.instances}
+        health = _without(health, health.keys() - placed)
     return Known(routes=routes, placements=placements, health=health)
+
+
+def _abandoned(placements: Mapping[str, Placement], absent: Set[str], routes: Mapping[str, Route]) -> set[str]:
+    """Those of `absent` that nobody leads to."""
+    led_to = {version for route in routes.values() for version in _led_to(route)} if absent else set()
+    return {key for key in absent if placements[key].version_id not in led_to}
 
 
 def _led_to(route: Route) -> Iterator[VersionId]:
@@ -71,13 +74,21 @@ def _led_to(route: Route) -> Iterator[VersionId]:
     yield from (candidate.version_id for candidate in route.candidates.values())
 
 
-def _newer(known: Mapping[str, R], seen: Mapping[str, R], removed: Mapping[str, Removed]) -> dict[str, R]:
-    newest = dict(known)
-    for key, value in seen.items():
-        if key not in newest or newest[key].revision <= value.revision:
-            newest[key] = value
-    gone = [key for key, value in newest.items() if key in removed and removed[key].revision >= value.revision]
-    return {key: value for key, value in newest.items() if key not in gone}
+def _newer(known: dict[str, R], seen: Mapping[str, R], removed: Mapping[str, Removed]) -> dict[str, R]:
+    """`known` itself, when there is nothing newer."""
+    newer = {
+        key: value
+        for key, value in seen.items()
+        if (mine := known.get(key)) is not value and (mine is None or mine.revision <= value.revision)
+    }
+    newest = {**known, **newer} if newer else known
+    return _without(
+        newest, {key for key in removed.keys() & newest.keys() if removed[key].revision >= newest[key].revision}
+    )
+
+
+def _without(entries: dict[str, R], gone: Set[str]) -> dict[str, R]:
+    return {key: value for key, value in entries.items() if key not in gone} if gone else entries
 
 
 class Server(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,44 +118,75 @@ class RoutingTable(msgspec.Struct, frozen=True, kw_only=True):
     backends: dict[VersionId, Backend] = {}
 
 
-def route_table(known: Known) -> RoutingTable:
-    """Who answers which call, as far as is known. Entries that are not of the form they should have are left out."""
+class Last:
+    """What of the last routing table may be used again, by whoever makes one after the other."""
+
+    def __init__(self) -> None:
+        self.entries = Kept()
+        self.backends = Kept()
+
+
+def route_table(known: Known, last: Last | None = None) -> RoutingTable:
+    """Who answers which call, as far as is known. Entries that are not of the form they should have are left out.
+
+    With `last` it is made of the same objects as the table before, where nothing changed.
+    """
+    last = last or Last()
     routes = {key: route for key, route in sorted(known.routes.items()) if is_object_id(key) and key == route.model_id}
-    backends = _backends(known, routes)
+    backends = _backends(known, routes, last.backends)
     answering = {version for version, backend in backends.items() if not backend.is_leaving}
+    entries = [last.entries.of(key, _entries, route) for key, route in routes.items()]
+    last.entries.forget_except(routes)
     return RoutingTable(
-        routes={
-            f"{key}/{label}": version if version in answering else STOPPED
-            for key, route in routes.items()
-            for label, version in _labels(route)
-        },
+        routes={key: version if version in answering else STOPPED for each in entries for key, version in each.labels},
         canaries={
-            f"{key}/{label}": canary.written(candidate)
-            for key, route in routes.items()
-            for label, candidate in sorted(route.candidates.items())
-            if label in route.labels and is_bus_token(label) and candidate.version_id in answering
+            key: canary.written(candidate)
+            for each in entries
+            for key, candidate in each.candidates
+            if candidate.version_id in answering
         },
         open_models=frozenset(key for key, route in routes.items() if not route.is_restricted),
-        tokens=frozenset(
-            f"{key}/{each}" for key, route in routes.items() for each in route.token_hashes if is_digest(each)
-        ),
+        tokens=frozenset[str]().union(*(each.tokens for each in entries)),
         backends=backends,
     )
 
 
-def _labels(route: Route) -> Iterator[tuple[str, VersionId | None]]:
+class _Entries(msgspec.Struct, frozen=True, kw_only=True):
+    """What one route says, as it stands in maps."""
+
+    labels: tuple[tuple[str, VersionId | None], ...]
+    candidates: tuple[tuple[str, Candidate], ...]
+    tokens: tuple[str, ...]
+
+
+def _entries(route: Route) -> _Entries:
     labels: dict[str, VersionId | None] = {LATEST: None, **route.labels}
-    return ((label, version) for label, version in sorted(labels.items()) if is_bus_token(label))
+    return _Entries(
+        labels=tuple(
+            (f"{route.model_id}/{label}", version) for label, version in sorted(labels.items()) if is_bus_token(label)
+        ),
+        candidates=tuple(
+            (f"{route.model_id}/{label}", candidate)
+            for label, candidate in sorted(route.candidates.items())
+            if label in route.labels and is_bus_token(label)
+        ),
+        tokens=tuple(f"{route.model_id}/{each}" for each in route.token_hashes if is_digest(each)),
+    )
 
 
-def _backends(known: Known, routes: Mapping[str, Route]) -> dict[VersionId, Backend]:
-    by_model: dict[str, Route] = {route.model_id: route for route in routes.values()}
+def _backends(known: Known, routes: Mapping[str, Route], last: Kept) -> dict[VersionId, Backend]:
+    placements = {each.version_id: each for each in current_placements(known) if is_object_id(each.version_id)}
     made = {
-        placement.version_id: _backend(placement, known.health, by_model.get(placement.model_id))
-        for placement in current_placements(known)
-        if is_object_id(placement.version_id)
+        version: last.of(version, _backend, placement, _verdicts(placement, known), routes.get(placement.model_id))
+        for version, placement in sorted(placements.items())
     }
-    return {version: backend for version, backend in sorted(made.items()) if backend.servers}
+    last.forget_except(placements)
+    return {version: backend for version, backend in made.items() if backend.servers}
+
+
+def _verdicts(placement: Placement, known: Known) -> tuple[Health | None, ...]:
+    """Of its instances."""
+    return tuple([known.health.get(each.instance_id) for each in placement.instances])
 
 
 def current_placements(known: Known) -> Iterable[Placement]:
@@ -157,7 +199,10 @@ def current_placements(known: Known) -> Iterable[Placement]:
     return newest.values()
 
 
-def _backend(placement: Placement, health: Mapping[str, Health], route: Route | None) -> Backend:
+def _backend(placement: Placement, verdicts: tuple[Health | None, ...], route: Route | None) -> Backend:
+    health: dict[str, Health] = {
+        each.instance_id: verdict for each, verdict in zip(placement.instances, verdicts, strict=True) if verdict
+    }
     alive = [each for each in placement.instances if _is_alive(each)]
     called = {each.instance_id for each in _called(alive, health)}
     return Backend(
@@ -200,14 +245,3 @@ def _is_ready(instance: Instance, health: Mapping[str, Health]) -> bool:
     if instance.phase is InstancePhase.DRAINING:
         return False
     return instance.phase is InstancePhase.RUNNING if verdict is None else verdict.is_ready
-
-
-def without(table: RoutingTable, versions: Iterable[VersionId]) -> RoutingTable:
-    """`table` with some versions set aside: labels that led to them find nobody ready, and candidates get no call."""
-    aside = set(versions)
-    return replace(
-        table,
-        routes={key: STOPPED if target in aside else target for key, target in table.routes.items()},
-        canaries={key: text for key, text in table.canaries.items() if canary.version_of(text) not in aside},
-        backends={version: each for version, each in table.backends.items() if version not in aside},
-    )

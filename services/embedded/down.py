@@ -8,7 +8,8 @@ from pathlib import Path
 
 from services.embedded import locks
 from services.embedded.home import Home, open_home
-from services.embedded.programs import NAMES
+from services.embedded.ports import kept_ports
+from services.embedded.programs import names
 from services.embedded.progress import Progress
 from services.embedded.supervisor import LOCK, Supervisor
 from services.embedded.trouble import Trouble
@@ -28,7 +29,7 @@ def down(root: Path, progress: Progress) -> None:
     with only_command(home, progress):
         supervisor = Supervisor(home)
         if supervisor.is_running:
-            progress.step(f"Stopping {', '.join(NAMES)}")
+            progress.step(f"Stopping {', '.join(names(home, kept_ports(home)))}")
         supervisor.stop(within_s=_STOP_S)
         locks.end_holders(program_locks(home), grace_s=_ORPHAN_S)
         _stop_instances(home, progress)

@@ -4,6 +4,7 @@ secrets/      one secret a file, 0600           config/    what was chosen and r
 nats/ database/ blobs/                          logs/      one log a program, rotated
 environments/ versions/ instances/ harness/     open to the users that instances run as
 haproxy/      what the router writes            locks/     who runs now; see `locks`
+haproxy-2/ …  the same for each further router
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _SOCKETS_LIMIT = 46  # a Unix socket's path has at most 97 characters, and an in
 
 @dataclass(frozen=True)
 class Home:
-    """The folders of one platform. `open_home` makes them; nothing here reads or writes but `secret`."""
+    """The folders of one platform. `open_home` makes those that every home has."""
 
     root: Path
     sockets: Path
@@ -41,6 +42,13 @@ class Home:
 
     def log(self, program: str) -> Path:
         return self.root / "logs" / f"{program}.log"
+
+    def make_private(self, folder: Path) -> None:
+        """`folder` is there, and only the owner gets in. Raises Trouble."""
+        try:
+            _folder(folder, 0o700)
+        except OSError as error:
+            raise Trouble(f"{folder} cannot be made: {error}.") from error
 
     def lock(self, program: str) -> Path:
         return self.root / "locks" / f"{program}.lock"

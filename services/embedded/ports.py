@@ -1,14 +1,15 @@
 """This file is the ports of one home: two that people know, the others chosen free once and then kept.
 
 They are kept in `config/ports.json`. Chosen ports lie below the range that the kernel gives to outgoing
-connections, so that none of those is in the way after a restart.
+connections, so that none of those is in the way after a restart. MODELWAY_ROUTERS says how many routers there are:
+each after the first has a port of its own for callers, chosen too.
 """
 
 from __future__ import annotations
 
 import secrets
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
@@ -20,6 +21,7 @@ API = 8000
 LOOPBACK = "127.0.0.1"
 SERVICES = ("api", "builder", "deployer", "router", "monitor")
 WITH_HEALTH = (*SERVICES, "nats")
+MAX_ROUTERS = 9
 _RANGE = range(20000, 32000)
 
 
@@ -30,7 +32,8 @@ class Ports(msgspec.Struct, frozen=True, kw_only=True):
     api: int
     nats: int
     database: int
-    health: dict[str, int]  # service, or NATS -> port of its /healthz
+    health: dict[str, int]  # program -> port of its /healthz
+    further: dict[str, int] = {}  # router after the first -> its public port
 
 
 def kept_ports(home: Home) -> Ports | None:
@@ -45,22 +48,24 @@ def settle_ports(home: Home, environ: Mapping[str, str], *, may_bind: Callable[[
     A port that nobody outside of this home knows is chosen anew when another program has taken it meanwhile.
     """
     kept = kept_ports(home)
+    further = _further_routers(kept, environ)
     taken: set[int] = set()
     ports = Ports(
         public=_known("MODELWAY_PORT", environ, kept.public if kept else PUBLIC, taken, may_bind),
         api=_known("MODELWAY_API_PORT", environ, kept.api if kept else API, taken, may_bind),
         nats=_chosen(kept.nats if kept else 0, taken, may_bind),
         database=_chosen(kept.database if kept else 0, taken, may_bind),
-        health={name: _chosen(kept.health.get(name, 0) if kept else 0, taken, may_bind) for name in WITH_HEALTH},
+        health=_all_chosen((*WITH_HEALTH, *further), kept.health if kept else {}, taken, may_bind),
+        further=_all_chosen(further, kept.further if kept else {}, taken, may_bind),
     )
     write_whole(home / "config" / "ports.json", msgspec.json.encode(ports).decode())
     return ports
 
 
 def wanted_elsewhere(kept: Ports, environ: Mapping[str, str]) -> str | None:
-    """The variable that asks for another port than the one in use; None when there is none."""
-    asked = {"MODELWAY_PORT": kept.public, "MODELWAY_API_PORT": kept.api}
-    return next((name for name, port in asked.items() if environ.get(name, str(port)) != str(port)), None)
+    """The variable that asks for something else than what is in use; None when there is none."""
+    used = {"MODELWAY_PORT": kept.public, "MODELWAY_API_PORT": kept.api, "MODELWAY_ROUTERS": 1 + len(kept.further)}
+    return next((name for name, value in used.items() if environ.get(name, str(value)) != str(value)), None)
 
 
 def can_bind(port: int) -> bool:
@@ -93,6 +98,21 @@ def _known(
         )
     taken.add(port)
     return port
+
+
+def _further_routers(kept: Ports | None, environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Their names. More may come, never fewer: what a router has said stays on the bus, and drains wait for it."""
+    least = 1 + len(kept.further) if kept else 1
+    text = environ.get("MODELWAY_ROUTERS") or str(least)
+    if not text.isdecimal() or not least <= int(text) <= MAX_ROUTERS:
+        raise Trouble(f"MODELWAY_ROUTERS must be a number between {least} and {MAX_ROUTERS} here, got {text!r}.")
+    return tuple(f"router-{number}" for number in range(2, int(text) + 1))
+
+
+def _all_chosen(
+    names: Iterable[str], kept: Mapping[str, int], taken: set[int], may_bind: Callable[[int], bool]
+) -> dict[str, int]:
+    return {name: _chosen(kept.get(name, 0), taken, may_bind) for name in names}
 
 
 def _chosen(kept: int, taken: set[int], may_bind: Callable[[int], bool]) -> int:

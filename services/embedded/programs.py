@@ -1,4 +1,4 @@
-"""This file is the eight programs of the home: how each is started, with what, and how to ask if it is ready.
+"""This file is the programs of the home: eight, and two more for each further router; how each is started, with what.
 
 A program gets exactly the environment written here: what it needs, and the path of each secret it may read.
 """
@@ -14,12 +14,14 @@ from services.embedded import credentials, database
 from services.embedded.home import Home
 from services.embedded.interpreters import ModelInterpreter
 from services.embedded.ports import LOOPBACK, SERVICES, Ports
+from services.embedded.routers import Place, places
 
-NAMES = ("nats", "database", "haproxy", *SERVICES)
+NAMES = ("nats", "database", "haproxy", *SERVICES)  # what every home has
 DEPLOYER = "local"
 ADMINISTRATOR = "admin"
 _LIMITS = ("SNAPSHOT_FILES", "SNAPSHOT_BYTES", "SNAPSHOT_FILE_BYTES")
 _COLLECTION = ("COLLECT_EVERY_S", "COLLECT_GRACE_S")
+_SCALING = ("SCALE_UP_AFTER_S", "SCALE_DOWN_AFTER_S")
 _OF_THE_PERSON = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TZ", "TMPDIR")
 _TO_REACH_REGISTRIES = ("UV_", "PIP_", "XDG_", "SSL_CERT_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
@@ -48,32 +50,47 @@ class Parts:
 
 
 def all_programs(home: Home, ports: Ports, parts: Parts, environ: Mapping[str, str]) -> list[Program]:
-    """The eight, in the order of `NAMES`."""
+    """All of them, in the order of `names`."""
     base = {name: environ[name] for name in _OF_THE_PERSON if name in environ}
     servers = [
         _server("nats", [str(parts.nats_server), "-c", str(home / "config" / "nats.conf")], base),
         _server("database", _database_command(home, ports, parts), base),
-        _server("haproxy", _haproxy_command(home, parts), base),
+        *(_server(place.haproxy, _haproxy_command(place, parts), base) for place in places(home, ports)),
     ]
     own = _own_environments(home, ports, parts, environ)
-    return [*servers, *(_service(name, home, ports, base, own[name]) for name in SERVICES)]
+    services = [_service(name, home, ports, base, its_own) for name, its_own in own.items()]
+    found = {program.name: program for program in (*servers, *services)}
+    return [found[name] for name in names(home, ports)]
+
+
+def names(home: Home, ports: Ports | None) -> tuple[str, ...]:
+    """What runs in this home, servers first."""
+    further = places(home, ports)[1:] if ports else ()
+    servers = [name for name in NAMES if name not in SERVICES]
+    return (*servers, *(each.haproxy for each in further), *SERVICES, *(each.router for each in further))
 
 
 def service_environment(
     name: str, home: Home, ports: Ports, base: Mapping[str, str], own: Mapping[str, str]
 ) -> dict[str, str]:
     """What the service `name` is configured with, and nothing else."""
+    kind = kind_of(name)
     return {
         **base,
         "NATS_URL": f"nats://{LOOPBACK}:{ports.nats}",
-        "NATS_USER": name,
-        "NATS_PASSWORD_FILE": str(credentials.bus_password(home, name)),
-        "SERVICE_ID": f"{name}-1",
+        "NATS_USER": kind,
+        "NATS_PASSWORD_FILE": str(credentials.bus_password(home, kind)),
+        "SERVICE_ID": f"{name}-1" if name == kind else name,
         "LOG_LEVEL": "info",
         "HEALTH_HOST": LOOPBACK,
         "HEALTH_PORT": str(ports.health[name]),
         **own,
     }
+
+
+def kind_of(name: str) -> str:
+    """Which service the program `name` is one of."""
+    return name.partition("-")[0]
 
 
 def _server(name: str, command: list[str], environment: dict[str, str]) -> Program:
@@ -83,7 +100,7 @@ def _server(name: str, command: list[str], environment: dict[str, str]) -> Progr
 def _service(name: str, home: Home, ports: Ports, base: Mapping[str, str], own: Mapping[str, str]) -> Program:
     return Program(
         name=name,
-        command=[sys.executable, "-P", "-m", f"services.{name}"],
+        command=[sys.executable, "-P", "-m", f"services.{kind_of(name)}"],
         environment=service_environment(name, home, ports, base, own),
         order=20,
         stop_s=20,
@@ -97,13 +114,9 @@ def _database_command(home: Home, ports: Ports, parts: Parts) -> list[str]:
     ]
 
 
-def _haproxy_command(home: Home, parts: Parts) -> list[str]:
-    socket = f"{haproxy_master_socket(home)},mode,600"
-    return [str(parts.haproxy), "-W", "-db", "-S", socket, "-f", str(home / "haproxy" / "haproxy.cfg")]
-
-
-def haproxy_master_socket(home: Home) -> Path:
-    return home.private_sockets / "haproxy-master.sock"
+def _haproxy_command(place: Place, parts: Parts) -> list[str]:
+    socket = f"{place.master_socket},mode,600"
+    return [str(parts.haproxy), "-W", "-db", "-S", socket, "-f", str(place.folder / "haproxy.cfg")]
 
 
 def _own_environments(home: Home, ports: Ports, parts: Parts, environ: Mapping[str, str]) -> dict[str, dict[str, str]]:
@@ -115,7 +128,7 @@ def _own_environments(home: Home, ports: Ports, parts: Parts, environ: Mapping[s
         "api": {**blobs, **variables, **_api(home, ports), **_limits(environ), **collection},
         "builder": {**blobs, **environments, **_builder(home, parts), **_registries(environ), **collection},
         "deployer": {**blobs, **environments, **variables, **_deployer(home, parts), **collection},
-        "router": router_environment(home, ports, parts.haproxy),
+        **{place.router: router_environment(place, ports, parts.haproxy) for place in places(home, ports)},
         "monitor": {},
     }
 
@@ -127,6 +140,7 @@ def _api(home: Home, ports: Ports) -> dict[str, str]:
         "PUBLIC_URL": public_url(ports),
         "MONGODB_URL_FILE": str(database.url_file(home)),
         "DATABASE_NAME": database.NAME,
+        "STORAGE_PATH": str(home.root),
         "TOKEN_KEYS_FILE": str(credentials.token_keys(home)),
         "BOOTSTRAP_USER": ADMINISTRATOR,
         "BOOTSTRAP_API_KEY_FILE": str(credentials.api_key(home)),
@@ -135,8 +149,8 @@ def _api(home: Home, ports: Ports) -> dict[str, str]:
 
 
 def _limits(environ: Mapping[str, str]) -> dict[str, str]:
-    """How much a person may upload, as MODELWAY_SNAPSHOT_FILES and its like say."""
-    return _chosen(_LIMITS, environ)
+    """How much a person may upload, as MODELWAY_SNAPSHOT_FILES and its like say, and how soon busy models scale."""
+    return _chosen((*_LIMITS, *_SCALING), environ)
 
 
 def _chosen(names: tuple[str, ...], environ: Mapping[str, str]) -> dict[str, str]:
@@ -164,14 +178,13 @@ def _deployer(home: Home, parts: Parts) -> dict[str, str]:
     }
 
 
-def router_environment(home: Home, ports: Ports, haproxy: Path) -> dict[str, str]:
+def router_environment(place: Place, ports: Ports, haproxy: Path) -> dict[str, str]:
     return {
-        "HAPROXY_DIR": str(home / "haproxy"),
-        "HAPROXY_MASTER_SOCKET": str(haproxy_master_socket(home)),
-        "HAPROXY_STATS_SOCKET": str(home.private_sockets / "haproxy-stats.sock"),
+        "HAPROXY_DIR": str(place.folder),
+        "HAPROXY_MASTER_SOCKET": str(place.master_socket),
         "HAPROXY_BINARY": str(haproxy),
         "PUBLIC_HOST": LOOPBACK,
-        "PUBLIC_PORT": str(ports.public),
+        "PUBLIC_PORT": str(place.port),
         "API_ADDRESS": f"{LOOPBACK}:{ports.api}",
     }
 

@@ -11,8 +11,10 @@ from pathlib import Path
 
 import msgspec
 
-from services.embedded.database import check_database
+from services.embedded.database import check_database, url_file
+from services.embedded.home import Home
 from services.embedded.ports import LOOPBACK, SERVICES, Ports
+from services.embedded.routers import places
 from services.embedded.trouble import Trouble
 
 Check = Callable[[], str | None]
@@ -20,13 +22,13 @@ _ANSWER_S = 3.0
 _TAIL_LINES, _TAIL_BYTES = 15, 16384
 
 
-def checks(ports: Ports, database_url: Path) -> dict[str, Check]:
-    """For each of the eight a question: None when it is ready, else why not."""
+def checks(home: Home, ports: Ports) -> dict[str, Check]:
+    """For each program a question: None when it is ready, else why not."""
     return {
         "nats": partial(_nats, ports.nats),
-        "database": partial(check_database, database_url),
-        "haproxy": partial(_front, ports.public),
-        **{name: partial(_service, ports.health[name]) for name in SERVICES},
+        "database": partial(check_database, url_file(home)),
+        **{place.haproxy: partial(_front, place.port) for place in places(home, ports)},
+        **{name: partial(_service, ports.health[name]) for name in (*SERVICES, *ports.further)},
     }
 
 

@@ -6,11 +6,11 @@ import time
 from pathlib import Path
 
 from services.embedded import ready
-from services.embedded.database import url_file
 from services.embedded.home import open_home
 from services.embedded.ports import kept_ports
-from services.embedded.programs import NAMES, public_url
+from services.embedded.programs import names
 from services.embedded.progress import Progress
+from services.embedded.routers import places
 from services.embedded.supervisor import ProgramState, Supervisor
 
 _ROW = "{:<10} {:<10} {:>8} {:>12}  {}"
@@ -23,14 +23,16 @@ def status(root: Path, progress: Progress) -> bool:
         progress.say(f"Modelway does not run from {root}; start it with: make up")
         return False
     ports = kept_ports(supervisor.home)
-    checks = ready.checks(ports, url_file(supervisor.home)) if ports else {}
+    checks = ready.checks(supervisor.home, ports) if ports else {}
     states = {state.name: state for state in supervisor.states()}
     progress.say(_ROW.format("program", "state", "pid", "for", "ready"))
-    answers = {name: checks[name]() if name in checks else "unknown" for name in NAMES}
-    for name in NAMES:
+    everyone = names(supervisor.home, ports)
+    answers = {name: checks[name]() if name in checks else "unknown" for name in everyone}
+    for name in everyone:
         progress.say(_row(name, states.get(name), answers[name]))
     if ports:
-        progress.say(f"\n{public_url(ports)}, logs in {supervisor.home / 'logs'}")
+        urls = " and ".join(place.url for place in places(supervisor.home, ports))
+        progress.say(f"\n{urls}, logs in {supervisor.home / 'logs'}")
     return all(why is None for why in answers.values())
 
 

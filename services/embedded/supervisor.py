@@ -23,7 +23,7 @@ import msgspec
 from services.embedded import locks
 from services.embedded.home import Home, write_whole
 from services.embedded.ports import SERVICES
-from services.embedded.programs import Program
+from services.embedded.programs import Program, kind_of
 from services.embedded.trouble import Trouble
 
 LOCK = "supervisor"
@@ -127,13 +127,16 @@ class Supervisor:
         if not self.is_running:
             return
         with contextlib.suppress(Trouble), self._asking() as proxy:
-            for name in SERVICES:  # at once; `shutdown` alone goes from one to the next
+            for name in self._services():  # at once; `shutdown` alone goes from one to the next
                 proxy.supervisor.stopProcess(name, False)
         with contextlib.suppress(Trouble), self._asking() as proxy:
             proxy.supervisor.shutdown()
         lock = self.home.lock(LOCK)
         if not locks.are_free([lock], within_s=within_s):
             locks.end_holders([lock], grace_s=_ANSWER_S)
+
+    def _services(self) -> list[str]:
+        return [state.name for state in self.states() if kind_of(state.name) in SERVICES]
 
     def _write(self, programs: Sequence[Program]) -> Path:
         folder = self.home / "config"

@@ -13,22 +13,23 @@ from pathlib import Path
 import msgspec
 
 from services.embedded import credentials, example, locks, ready
-from services.embedded.database import prepare_database, url_file
+from services.embedded.database import prepare_database
 from services.embedded.home import Home, open_home, write_whole
 from services.embedded.interpreters import ModelInterpreter, pick_interpreter
 from services.embedded.nats import write_nats_configuration
 from services.embedded.parts import REPOSITORY, build_harness, find, find_haproxy
 from services.embedded.ports import Ports, can_bind, kept_ports, settle_ports, wanted_elsewhere
 from services.embedded.programs import (
-    NAMES,
     Parts,
     Program,
     all_programs,
+    names,
     public_url,
     router_environment,
     service_environment,
 )
 from services.embedded.progress import Progress
+from services.embedded.routers import Place, places
 from services.embedded.supervisor import Supervisor
 from services.embedded.trouble import Trouble
 
@@ -50,7 +51,7 @@ def up(root: Path, environ: Mapping[str, str], progress: Progress, *, with_examp
         else:
             progress.step("Modelway runs already")
         ready.wait_until_ready(
-            ready.checks(ports, url_file(home)),
+            ready.checks(home, ports),
             within_s=_READY_S,
             is_supervised=lambda: supervisor.is_running,
             on_ready=lambda name: progress.step(f"{name} is ready"),
@@ -58,7 +59,7 @@ def up(root: Path, environ: Mapping[str, str], progress: Progress, *, with_examp
         )
         _write_client_configuration(home, ports)
         shown = example.publish_and_call(home, progress) if with_example else None
-    example.say_how_to_go_on(home, public_url(ports), shown, progress)
+    example.say_how_to_go_on(home, " and ".join(place.url for place in places(home, ports)), shown, progress)
     if warning := _interpreter(home).warning:
         progress.say(f"\nNote: {warning}")
 
@@ -83,18 +84,18 @@ def only_command(home: Home, progress: Progress, *, patience_s: float = 900.0) -
 
 
 def program_locks(home: Home) -> list[Path]:
-    return [home.lock(name) for name in NAMES]
+    return [home.lock(name) for name in names(home, kept_ports(home))]
 
 
 def _running_ports(home: Home, environ: Mapping[str, str]) -> Ports | None:
     kept = kept_ports(home)
     if kept is not None and (name := wanted_elsewhere(kept, environ)):
-        raise Trouble(f"Modelway runs already, with another port than {name} asks for: make down first.")
+        raise Trouble(f"Modelway runs already, and not as {name} asks for: make down first.")
     return kept
 
 
 def prepare(home: Home, environ: Mapping[str, str], progress: Progress) -> tuple[Ports, list[Program]]:
-    """Everything that the eight programs need before the supervisor can start them. Raises Trouble."""
+    """Everything that the programs need before the supervisor can start them. Raises Trouble."""
     if ended := locks.end_holders(program_locks(home), grace_s=_ORPHAN_S):
         progress.step(f"Ended {ended} processes that a dead supervisor left behind")
     ports = settle_ports(home, environ, may_bind=can_bind)
@@ -104,7 +105,8 @@ def prepare(home: Home, environ: Mapping[str, str], progress: Progress) -> tuple
     if not (home / "database").exists():
         progress.step("Setting up the database")
     prepare_database(parts.database, home, port=ports.database)
-    _write_first_haproxy_configuration(home, ports, parts.haproxy, environ)
+    for place in places(home, ports):
+        _write_first_haproxy_configuration(place, ports, parts.haproxy, environ)
     return ports, all_programs(home, ports, parts, environ)
 
 
@@ -122,14 +124,16 @@ def _find_parts(home: Home) -> Parts:
     )
 
 
-def _write_first_haproxy_configuration(home: Home, ports: Ports, haproxy: Path, environ: Mapping[str, str]) -> None:
+def _write_first_haproxy_configuration(place: Place, ports: Ports, haproxy: Path, environ: Mapping[str, str]) -> None:
     """HAProxy starts on the last good file; before there is one, the router writes one that knows no model."""
-    if (home / "haproxy" / "haproxy.cfg").exists():
+    place.home.make_private(place.folder)
+    place.home.make_private(place.sockets)
+    if (place.folder / "haproxy.cfg").exists():
         return
     base = {name: environ[name] for name in ("PATH", "HOME", "LANG") if name in environ}
     done = subprocess.run(
         [sys.executable, "-P", "-m", "services.router", "--initial"],
-        env=service_environment("router", home, ports, base, router_environment(home, ports, haproxy)),
+        env=service_environment(place.router, place.home, ports, base, router_environment(place, ports, haproxy)),
         capture_output=True,
         text=True,
         stdin=subprocess.DEVNULL,

@@ -25,6 +25,7 @@ from services.router.haproxy.candidates import Candidates
 from services.router.haproxy.dataplane import HAProxy
 from services.router.haproxy.files import Folder
 from services.router.haproxy.master import Master
+from services.router.haproxy.memory import FolderMemory
 from services.router.haproxy.render import CONFIG, render
 from services.router.measures import Measures
 from services.router.rollouts import Rollouts
@@ -51,7 +52,7 @@ async def serve(config: RouterConfig, place: HAProxyConfig, stop: Stop) -> None:
         router_id,
         mirrors=mirrors,
         data_plane=data_plane,
-        memory=folder,
+        memory=FolderMemory(folder),
         reports=Producer(bus.bucket(Bucket.ROUTERS, RouterReport)),
         wake=wake,
         measures=Measures(router_id, now),

@@ -25,30 +25,39 @@ class Measures:
         self._meter = traffic.Meter()
         self._sides: traffic.Sides = {}
         self._opens: receipts.Opens = {}
+        self._beginning: receipts.Opens = {}  # what the next reading tells was before them
         self._told: dict[VersionId, Traffic] = {}
         self._told_at_s = -TRAFFIC_S
 
     @property
     def is_measuring(self) -> bool:
         """A rollout is under way: who looks rarely measures badly."""
-        return bool(self._opens)
+        return bool(self._opens or self._beginning)
 
     def notice(self, before: Known, after: Known) -> bool:
-        """Take in a step of what is known; true when it begins something, of which the workers should be `shown`."""
-        count = len(self._opens)
+        """Take in a step of what is known; true when it begins something. The next `read` is no part of that yet: it
+        should be of the workers as they are before anything changes.
+        """
         moment = Moment(self._now(), time.monotonic())
-        self._opens = receipts.begin(self._opens, self._router_id, before, after, moment)
-        return len(self._opens) > count
+        opens = receipts.begin(self._all_opens, self._router_id, before, after, moment)
+        has_begun = len(opens) > len(self._all_opens)
+        self._beginning = {name: each for name, each in opens.items() if name not in self._opens}
+        return has_begun
+
+    @property
+    def _all_opens(self) -> receipts.Opens:
+        return {**self._opens, **self._beginning}
 
     def watched(self, known: Known, table: RoutingTable) -> frozenset[VersionId]:
         """The versions whose counters are wanted."""
-        return receipts.versions(self._opens, known) | traffic.shared(table).keys()
+        return receipts.versions(self._all_opens, known) | traffic.shared(table).keys()
 
     def read(self, workers: tuple[Worker, ...], known: Known, aimed: RoutingTable) -> tuple[Rollout, ...]:
         """What is over with this look."""
         tallies = self._meter.read(workers)
         look = Look(known=known, aimed=aimed, workers=workers, tallies=tallies, now_s=time.monotonic())
-        self._opens, done = receipts.advance(self._opens, self._router_id, look)
+        left, done = receipts.advance(self._opens, self._router_id, look)
+        self._opens, self._beginning = {**self._beginning, **left}, {}
         self._sides = traffic.advance(self._sides, aimed, tallies, now=self._now())
         return done
 

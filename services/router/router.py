@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from collections.abc import Callable, Set
 from typing import Protocol
@@ -16,7 +17,7 @@ from services.core.effective import Worker
 from services.core.errors import Unavailable
 from services.core.ids import VersionId
 from services.core.records import Health, Placement, Route, RouterReport
-from services.core.routing import Known, RoutingTable, Seen, absorb, route_table
+from services.core.routing import Known, Last, RoutingTable, Seen, absorb, route_table
 from services.kit.mirror import Mirror
 from services.kit.process import Stop
 from services.kit.producer import Producer
@@ -102,9 +103,11 @@ class Router:
         self._rollouts = rollouts
         self._known: Known | None = None
         self._wanted = RoutingTable()
+        self._last = Last()
         self._report: RouterReport | None = None
         self._news = Wake()
         self._trouble: str | None = None
+        self._is_filled = False
 
     def check(self) -> str | None:
         """For `/healthz`."""
@@ -114,7 +117,7 @@ class Router:
         """Keep the data plane at what is known, until `stop`. An absent bus or HAProxy is waited for."""
         self._known = await asyncio.to_thread(self._memory.recall)
         if self._known is not None:
-            self._wanted = route_table(self._known)
+            self._wanted = route_table(self._known, self._last)
         while not stop.is_set:
             pause_s = await self._look()
             await self._wake.wait_or(stop, pause_s)
@@ -145,6 +148,7 @@ class Router:
             self._has_trouble(str(error))
             return LOOK_S
         self._has_trouble(None)
+        self._note_filled()
         self._rollouts.add(self._measures.read(state.workers, self._known, state.aimed))
         report = self._seen_in(state, self._known)
         if report != self._report:
@@ -159,7 +163,7 @@ class Router:
             return
         before = self._known
         known = absorb(before or Known(), self._mirrors.seen)
-        wanted = route_table(known)
+        wanted = route_table(known, self._last)
         is_same = before is not None and (known.routes, known.placements) == (before.routes, before.placements)
         if not is_same or wanted != self._wanted:
             await asyncio.to_thread(self._memory.remember, known)
@@ -185,6 +189,15 @@ class Router:
             traffic=self._measures.traffic,
             rejected=state.rejected,
         )
+
+    def _note_filled(self) -> None:
+        """Once all entries are here, the garbage collector need not look at them again: they are many, they stay, and
+        what replaces them leaves no cycles behind. Looking through thousands of models took longer than an event.
+        """
+        if not self._is_filled and self._mirrors.is_whole:
+            self._is_filled = True
+            gc.collect()  # what is garbage already would stay for ever
+            gc.freeze()
 
     def _has_trouble(self, trouble: str | None) -> None:
         if trouble and trouble != self._trouble:

@@ -26,8 +26,9 @@ from services.core.rerouting import (
     changes,
     entries,
     within,
+    without,
 )
-from services.core.routing import STOPPED, Backend, Known, RoutingTable, Seen, Server, absorb, route_table, without
+from services.core.routing import STOPPED, Backend, Known, RoutingTable, Seen, Server, absorb, route_table
 from tests.makers import MODEL_ID, START, placement, version_id
 
 HASH = "5" * 64

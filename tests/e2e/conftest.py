@@ -12,5 +12,5 @@ from tests.e2e.platform import platform as running_platform
 
 @pytest.fixture(scope="session")
 def platform() -> Iterator[Platform]:
-    with running_platform() as running:
+    with running_platform(routers=2) as running:
         yield running

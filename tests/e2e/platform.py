@@ -19,11 +19,13 @@ from typing import Any
 import httpx
 import psutil
 
-from services.embedded.ports import free_port
+from services.embedded.home import open_home
+from services.embedded.ports import free_port, kept_ports
+from services.embedded.routers import places
+from tests.e2e.processes import PROGRAMS, command_of, is_instance, is_program
 from tests.parts import wait_for
 
 REPOSITORY = Path(__file__).parents[2]
-PROGRAMS = ("nats", "database", "haproxy", "api", "builder", "deployer", "router", "monitor")
 
 
 @dataclass(frozen=True)
@@ -42,8 +44,9 @@ class Ran:
 class Platform:
     """A platform as its users have it: `make up`, `make down`, the command line and HTTP."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, *, routers: int = 1) -> None:
         self.home = home
+        self.routers = routers
         self.url = f"http://127.0.0.1:{free_port()}"
         self.api_port = free_port()
 
@@ -54,8 +57,22 @@ class Platform:
             "MODELWAY_PORT": self.url.rpartition(":")[2],
             "MODELWAY_API_PORT": str(self.api_port),
             "MODELWAY_CONFIG": str(self.home / "cli.toml"),
+            "MODELWAY_ROUTERS": str(self.routers),
         }
         return {**os.environ, **own}
+
+    @property
+    def programs(self) -> tuple[str, ...]:
+        """All of them, those of further routers too."""
+        further = [f"{kind}-{number}" for number in range(2, self.routers + 1) for kind in ("haproxy", "router")]
+        return (*PROGRAMS, *further)
+
+    @property
+    def urls(self) -> list[str]:
+        """Of each router, once it is up."""
+        ports = kept_ports(open_home(self.home))
+        assert ports is not None
+        return [place.url for place in places(open_home(self.home), ports)]
 
     def embedded(self, *arguments: str, timeout_s: float = 300) -> Ran:
         return self._run([sys.executable, "-m", "services.embedded", *arguments], timeout_s)
@@ -85,9 +102,15 @@ class Platform:
 
     def process(self, program: str) -> psutil.Process:
         """The one process of a program of this home; for HAProxy its master."""
+        found = self.find(program)
+        assert found is not None, f"{program} does not run"
+        return found
+
+    def find(self, program: str) -> psutil.Process | None:
+        """Like `process`; None while there is none."""
         found = [each for each in self.processes() if is_program(each, program)]
-        assert len(found) == 1, f"{program}: {[each.cmdline() for each in found]}"
-        return found[0]
+        assert len(found) <= 1, f"{program}: {[command_of(each) for each in found]}"
+        return found[0] if found else None
 
     def kill(self, program: str) -> None:
         """`kill -9`; returns once the supervisor has started it again."""
@@ -104,6 +127,17 @@ class Platform:
         """The leading process of every instance that runs."""
         return [each for each in self.processes() if is_instance(each)]
 
+    def haproxy_workers(self) -> dict[str, set[int]]:
+        """The process ids of the workers of each HAProxy, old ones that drain included."""
+        names = [name for name in self.programs if name.startswith("haproxy")]
+        masters = {name: self.find(name) for name in names}  # none for a moment when it is loaded anew
+        return {name: {each.pid for each in master.children()} if master else set() for name, master in masters.items()}
+
+    def has_reloaded_since(self, before: dict[str, set[int]]) -> bool:
+        """Whether each HAProxy has a worker that was not there `before`."""
+        now = self.haproxy_workers()
+        return all(now[name] - workers for name, workers in before.items())
+
     def left_behind(self) -> list[psutil.Process]:
         return [each for each in self.processes() if each.pid != os.getpid()]
 
@@ -115,9 +149,10 @@ class Platform:
             try:
                 belongs = any(home in word for word in each.cmdline()) or each.environ().get("MODELWAY_HOME") == home
                 belongs = belongs or any(home in value for value in each.environ().values())
+                belongs = belongs and each.status() != psutil.STATUS_ZOMBIE and each.pid != os.getpid()
             except (psutil.NoSuchProcess, psutil.AccessDenied):
                 continue
-            if belongs and each.status() != psutil.STATUS_ZOMBIE and each.pid != os.getpid():
+            if belongs:
                 found.append(each)
         return found
 
@@ -135,49 +170,12 @@ class Platform:
         return Ran(done.returncode, done.stdout, done.stderr)
 
 
-_MARKS = {
-    "nats": "nats-server",
-    "database": "secantusd",
-    "haproxy": "haproxy",
-    **{name: f"services.{name}" for name in ("api", "builder", "deployer", "router", "monitor")},
-}
-
-
-def is_instance(process: psutil.Process) -> bool:
-    """Whether this is the leading process of an instance."""
-    try:
-        return "modelway_harness" in process.cmdline() and os.getsid(process.pid) == process.pid
-    except (psutil.Error, ProcessLookupError):
-        return False
-
-
-def command_of(process: psutil.Process) -> list[str]:
-    try:
-        return process.cmdline()
-    except psutil.Error:
-        return []
-
-
-def is_program(process: psutil.Process, program: str) -> bool:
-    """Whether this is the process that the supervisor started, not one of its children."""
-    command = command_of(process)
-    if not command or "locked" in " ".join(command[:4]):
-        return False
-    mark = _MARKS[program]
-    if program.startswith(("nats", "haproxy")):
-        is_it = command[0].endswith(mark)
-    else:
-        is_it = any(word.endswith(mark) or f"/{mark}" in word for word in command[:5])
-    parent = process.parent()
-    return is_it and (parent is None or not command_of(parent) or "supervisord" in " ".join(command_of(parent)))
-
-
 @contextmanager
-def platform() -> Iterator[Platform]:
+def platform(*, routers: int = 1) -> Iterator[Platform]:
     """A platform that is up inside, and of which nothing runs afterwards."""
     home = Path(tempfile.mkdtemp(prefix="mw-"))
     home.chmod(0o711)
-    running = Platform(home)
+    running = Platform(home, routers=routers)
     try:
         running.up()
         yield running

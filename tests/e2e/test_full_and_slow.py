@@ -17,7 +17,8 @@ import httpx
 import pytest
 
 from tests.bad_days import SmallDisk, mounted
-from tests.e2e.platform import PROGRAMS, Callers, Platform, write_project
+from tests.e2e.platform import Callers, Platform, write_project
+from tests.e2e.processes import PROGRAMS
 from tests.e2e.test_publish import endpoint
 from tests.parts import wait_for
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.platform import PROGRAMS, Callers, Platform, Ran, write_project
+from tests.e2e.platform import Callers, Platform, Ran, write_project
+from tests.e2e.processes import PROGRAMS
 from tests.e2e.test_publish import SUM, endpoint
 from tests.parts import wait_for
 

@@ -9,10 +9,11 @@ from pathlib import Path
 import structlog
 
 from services.core.errors import Unavailable
-from services.core.routing import RoutingTable, without
+from services.core.rerouting import without
+from services.core.routing import RoutingTable
 from services.router.haproxy import trial
 from services.router.haproxy.files import Folder
-from services.router.haproxy.render import CONFIG, Files, digest_of, render
+from services.router.haproxy.render import CONFIG, Files, Renderer, digest_of
 from services.router.haproxy.settings import Settings
 
 log = structlog.get_logger()
@@ -26,7 +27,7 @@ class Candidates:
 
     def __init__(self, folder: Folder, settings: Settings, binary: Path) -> None:
         self._folder = folder
-        self._settings = settings
+        self._renderer = Renderer(settings)
         self._binary = binary
         self._judged: tuple[RoutingTable, RoutingTable] | None = None  # wanted last, and what of it is in place
         self._config = ""  # in place
@@ -72,7 +73,7 @@ class Candidates:
         """
         aimed = wanted
         while True:
-            files = render(aimed, self._settings)
+            files = self._renderer.render(aimed)
             complaint = "" if files.digest == self.digest else await self._complaint(files)
             if not complaint:
                 return aimed, files

@@ -6,11 +6,6 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-import msgspec
-
-from services.core.routing import Known
-
-_MEMORY = "known.json"
 _MODE = 0o600
 
 
@@ -47,17 +42,6 @@ class Folder:
         for name, aside in asides.items():
             aside.rename(self.path / name)
         _sync_folder(self.path)
-
-    def recall(self) -> Known | None:
-        """What the router knew before it was restarted; None when nothing readable is there."""
-        text = self.read(_MEMORY)
-        try:
-            return None if text is None else msgspec.json.decode(text, type=Known)
-        except msgspec.DecodeError:
-            return None
-
-    def remember(self, known: Known) -> None:
-        self.write(_MEMORY, msgspec.json.encode(known).decode())
 
 
 def _write_synced(path: Path, text: str) -> None:

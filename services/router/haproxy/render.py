@@ -13,13 +13,15 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
 from services.core.deadlines import hard_stop_after_s
+from services.core.ids import VersionId
+from services.core.kept import Kept
 from services.core.rerouting import entries
-from services.core.routing import STOPPED, RoutingTable
+from services.core.routing import STOPPED, Backend, RoutingTable
 from services.router.haproxy.public import public
 from services.router.haproxy.sections import body, defaults, retry_after
 from services.router.haproxy.settings import Settings
@@ -38,15 +40,33 @@ class Files(msgspec.Struct, frozen=True, kw_only=True):
     maps: dict[str, str]
 
 
+class Renderer:
+    """Writes down one table after the other, and again only what changed: most changes touch nothing but maps."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._config = Kept()
+        self._versions = Kept()
+
+    def render(self, table: RoutingTable) -> Files:
+        """The files that make HAProxy do what `table` says; equal tables give equal files."""
+        config, digest = self._config.of(CONFIG, self._rendered, table.backends)
+        maps = {
+            name.file: "".join([f"{key} {content[key]}\n" for key in sorted(content)])
+            for name, content in entries(table).items()
+        }
+        return Files(config=config, digest=digest, maps={**maps, PEAKS: ""})
+
+    def _rendered(self, backends: Mapping[VersionId, Backend]) -> tuple[str, str]:
+        others = (*defaults(), *public(self._settings), *_others(self._settings))
+        body = "\n".join((*others, *versions(backends, self._settings, self._versions), ""))
+        digest = hashlib.sha256(body.replace(CLOSED, "").encode()).hexdigest()[:32]
+        return "\n".join((*_global(backends, digest), body)), digest
+
+
 def render(table: RoutingTable, settings: Settings) -> Files:
-    """The files that make HAProxy do what `table` says; equal tables give equal files."""
-    body = "\n".join((*defaults(), *public(settings), *_others(settings), *versions(table, settings), ""))
-    digest = hashlib.sha256(body.replace(CLOSED, "").encode()).hexdigest()[:32]
-    maps = {
-        name.file: "".join(f"{key} {value}\n" for key, value in sorted(content.items()))
-        for name, content in entries(table).items()
-    }
-    return Files(config="\n".join((*_global(table, digest), body)), digest=digest, maps={**maps, PEAKS: ""})
+    """As a `Renderer` does it that has seen no other table."""
+    return Renderer(settings).render(table)
 
 
 def digest_of(config: str) -> str:
@@ -55,8 +75,8 @@ def digest_of(config: str) -> str:
     return "" if found is None else found[1]
 
 
-def _global(table: RoutingTable, digest: str) -> Iterable[str]:
-    hard_stop_s = hard_stop_after_s(each.request_timeout_s for each in table.backends.values())
+def _global(backends: Mapping[VersionId, Backend], digest: str) -> Iterable[str]:
+    hard_stop_s = hard_stop_after_s({each.request_timeout_s for each in backends.values()})
     yield "# Written by the Modelway router. What is changed here by hand is lost."
     yield "global"
     yield f"    description {digest}"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from services.core.deadlines import HOLD_S, derive
 from services.core.ids import VersionId
-from services.core.routing import Backend, RoutingTable, Server
+from services.core.kept import Kept
+from services.core.routing import Backend, Server
 from services.router.haproxy.sections import body, defaults, ms, retry_after
 from services.router.haproxy.settings import Settings
 from services.router.haproxy.words import PEAKS
@@ -16,11 +17,13 @@ RETRIED_BYTES = 8192  # of a body: a call that is larger may not fit the buffer 
 CLOSED = " disabled #"  # the comment makes it a text no address can hold
 
 
-def versions(table: RoutingTable, settings: Settings) -> Iterable[str]:
-    if table.backends:
+def versions(backends: Mapping[VersionId, Backend], settings: Settings, last: Kept) -> Iterable[str]:
+    """Their sections; `last` has the text of those that stayed as they were."""
+    if backends:
         yield from _common(settings)
-    for version, backend in table.backends.items():
-        yield from _version(version, backend)
+    for version in sorted(backends):
+        yield last.of(version, _section, version, backends[version])
+    last.forget_except(backends)
 
 
 def _common(settings: Settings) -> Iterable[str]:
@@ -58,6 +61,10 @@ def _measured() -> Iterable[str]:
     for what, condition in (("call", ""), ("wait", f" {unanswered}")):
         is_longest = f"{{ be_name,concat(/{what}),map_str_int({PEAKS},0),sub(txn.took) lt 0 }}"
         yield f"    http-after-response set-map({PEAKS}) %[be_name]/{what} %[var(txn.took)] if {is_longest}{condition}"
+
+
+def _section(version: VersionId, backend: Backend) -> str:
+    return "\n".join(_version(version, backend))
 
 
 def _version(version: VersionId, backend: Backend) -> Iterable[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Collection, Iterable, Iterator, Mapping, Set
 
 import msgspec
 from msgspec.structs import replace
@@ -24,7 +24,8 @@ from services.core.routing import Backend, RoutingTable, Server
 
 HELD = "held"  # the frontend through which a worker is kept from ending
 SHOW_INFO = "show info"
-SHOW_CALLS = "show stat -1 6 -1"  # of all proxies, the servers and the backends
+SHOW_BACKENDS = "show stat -1 2 -1"  # of all proxies
+SHOW_CALLS = "show stat -1 6 -1"  # and their servers, each before its backend
 SHOW_HELD = f"show stat {HELD} 1 -1"
 PEAKS = "peaks.map"  # "<version>/call" and "<version>/wait" -> ms; HAProxy writes it, and it is emptied at every look
 SHOW_PEAKS = (f"show map {PEAKS}", f"clear map {PEAKS}", "clear counters")  # the second one leaves sums alone
@@ -82,6 +83,23 @@ class BackendRow(msgspec.Struct, frozen=True, kw_only=True):
     servers: tuple[ServerRow, ...]
     calls: int  # with a server or not
     counters: Counters | None  # None: nobody asked
+
+
+MANY = 100  # versions for which one long answer is cheaper than so many questions
+
+
+def show_calls(versions: Collection[VersionId]) -> Iterable[str]:
+    """What asks for the calls of these versions, and maybe of others."""
+    return (SHOW_CALLS,) if len(versions) > MANY else (f"show stat {each} 6 -1" for each in versions)
+
+
+def stats_and_peaks(answer: str) -> tuple[str, str]:
+    """The answers to `show_calls`, as one, and to `SHOW_PEAKS`."""
+    blocks = [each.lstrip() for each in answer.split("\n\n")]
+    tables = [each for each in blocks if each.startswith("# ")]
+    lines = [line for each in tables for line in each.splitlines()[1:]]
+    head = tables[0].partition("\n")[0] if tables else ""
+    return "\n".join((head, *lines)), "\n".join(each for each in blocks if not each.startswith("# "))
 
 
 def rows(answer: str, watched: Set[VersionId] = frozenset()) -> dict[VersionId, BackendRow]:

@@ -75,7 +75,7 @@ class Servers:
 
     @property
     def checks(self) -> Mapping[str, Check]:
-        return checks(self.ports, self.home / "secrets" / "database-url")
+        return checks(self.home, self.ports)
 
     def start(self) -> None:
         environ = {**os.environ, "MODELWAY_PORT": str(self.ports.public), "MODELWAY_API_PORT": str(self.ports.api)}

@@ -68,5 +68,28 @@ def test_a_wish_for_another_port_than_the_one_in_use_is_noticed(home: Home) -> N
     assert wanted_elsewhere(kept, {"MODELWAY_PORT": "8081"}) == "MODELWAY_PORT"
 
 
+def test_every_further_router_has_a_port_for_callers_and_one_for_its_health(home: Home) -> None:
+    ports = settle_ports(home, {"MODELWAY_ROUTERS": "3"}, may_bind=lambda _: True)
+    assert set(ports.further) == {"router-2", "router-3"}
+    health = [ports.health[name] for name in ports.further]
+    assert len({ports.public, *ports.further.values(), *health}) == 5
+
+
+def test_routers_are_kept_and_there_may_come_more(home: Home) -> None:
+    two = settle_ports(home, {"MODELWAY_ROUTERS": "2"}, may_bind=lambda _: True)
+    assert settle_ports(home, {}, may_bind=lambda _: True) == two
+    three = settle_ports(home, {"MODELWAY_ROUTERS": "3"}, may_bind=lambda _: True)
+    assert three.further["router-2"] == two.further["router-2"]
+    assert wanted_elsewhere(three, {"MODELWAY_ROUTERS": "2"}) == "MODELWAY_ROUTERS"
+    assert wanted_elsewhere(three, {"MODELWAY_ROUTERS": "3"}) is None
+
+
+@pytest.mark.parametrize("text", ["0", "1", "10", "two"])
+def test_fewer_routers_than_there_are_or_too_many_are_refused(home: Home, text: str) -> None:
+    settle_ports(home, {"MODELWAY_ROUTERS": "2"}, may_bind=lambda _: True)
+    with pytest.raises(Trouble, match="MODELWAY_ROUTERS must be a number between 2 and 9 here"):
+        settle_ports(home, {"MODELWAY_ROUTERS": text}, may_bind=lambda _: True)
+
+
 def test_a_free_port_can_be_listened_on() -> None:
     assert can_bind(free_port())

@@ -19,8 +19,13 @@ PARTS = Parts(
 )
 
 
+FURTHER = {"router-2": 6}
+
+
 def programs(folder: Path, **environ: str) -> dict[str, Program]:
-    ports = Ports(public=1, api=2, nats=3, database=4, health=dict.fromkeys(SERVICES, 5))
+    ports = Ports(
+        public=1, api=2, nats=3, database=4, health=dict.fromkeys((*SERVICES, "router-2"), 5), further=FURTHER
+    )
     return {each.name: each for each in all_programs(open_home(folder), ports, PARTS, environ)}
 
 
@@ -40,6 +45,7 @@ def test_each_secret_is_named_to_those_who_need_it(folder: Path) -> None:
                 readers.setdefault(Path(value).name, set()).add(name)
     assert readers == {
         **{f"nats-{name}": {name} for name in SERVICES},
+        "nats-router": {"router", "router-2"},
         "database-url": {"api"},
         "token-keys": {"api"},
         "api-key": {"api"},
@@ -52,3 +58,14 @@ def test_what_is_in_the_environment_of_who_starts_it_goes_no_further(folder: Pat
     for program in programs(folder, **own).values():
         assert "hush" not in program.environment.values()
         assert ("UV_INDEX_URL" in program.environment) == (program.name == "builder")
+
+
+def test_a_second_router_shares_nothing_with_the_first_but_its_user_of_the_bus_and_the_api(folder: Path) -> None:
+    found = programs(folder)
+    first, second = found["router"].environment, found["router-2"].environment
+    assert {name for name in first if first[name] != second[name]} == {
+        *("SERVICE_ID", "HAPROXY_DIR", "HAPROXY_MASTER_SOCKET", "PUBLIC_PORT")
+    }
+    assert Path(first["HAPROXY_MASTER_SOCKET"]).parent != Path(second["HAPROXY_MASTER_SOCKET"]).parent
+    assert found["router-2"].command == found["router"].command
+    assert found["haproxy-2"].command[-1] == f"{second['HAPROXY_DIR']}/haproxy.cfg"

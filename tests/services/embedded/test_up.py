@@ -68,9 +68,10 @@ class Platform:
         return found
 
     def wait_until_ready(self) -> None:
-        ports = kept_ports(open_home(self.root))
+        home = open_home(self.root)
+        ports = kept_ports(home)
         assert ports is not None
-        for name, check in checks(ports, self.root / "secrets" / "database-url").items():
+        for name, check in checks(home, ports).items():
             wait_for(partial(_passes, check), 60, what=f"{name} is ready")
 
 

@@ -85,6 +85,18 @@ async def test_requests_failures_and_times_are_those_of_the_calls(
     assert tally.longest_wait_ms < tally.longest_call_ms < tally.took_ms
 
 
+async def test_calls_of_many_versions_are_asked_for_at_once_and_counted_alike(
+    counting: Counting, client: httpx.AsyncClient, data_plane: HAProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(words, "MANY", 0)
+    slow = asyncio.create_task(client.post(LATEST, json={}, headers=delayed(0.5)))
+    await has_calls(data_plane, counting.table, 1)
+    assert (await slow).status_code == 200
+    tally = await counting.reaches(1)
+    assert (tally.requests, tally.failures) == (1, 0)
+    assert 450 <= tally.longest_call_ms < 2000
+
+
 async def test_a_longest_time_belongs_to_the_look_in_which_its_call_ended(
     counting: Counting, client: httpx.AsyncClient
 ) -> None:

@@ -109,6 +109,27 @@ async def test_a_failure_during_a_switch_is_in_its_receipt(
     assert (receipt.requests, receipt.failures, receipt.is_complete) == (1, 1, True)
 
 
+async def test_what_was_answered_before_a_switch_is_no_part_of_it(
+    serving: World, place: Place, facts: list[Rollout]
+) -> None:
+    """The router counts already, for a canary of another label, and now and then: not since these calls."""
+    candidates = {"prod": Candidate(version_id=NEXT_VERSION, share=0.0)}
+    instances = {VERSION: "one.0", NEXT_VERSION: "two.0"}
+    facts.clear()
+    report = await serving.reported(
+        route=await serving.lead({"latest": VERSION, "prod": VERSION}, is_restricted=False, candidates=candidates)
+    )
+    assert report.traffic.keys() == instances.keys()
+    await only(facts, label="prod")
+    before, after = VERSION, NEXT_VERSION
+    for _ in range(3):
+        facts.clear()
+        assert await who_answered(place, 8) == {instances[before]: 8}
+        await serving.lead({"latest": after, "prod": VERSION}, is_restricted=False, candidates=candidates)
+        assert (await only(facts)).requests == 0
+        before, after = after, before
+
+
 async def test_a_restart_is_measured_until_the_older_instances_are_idle(
     router: RouterProcess, world: World, stand_in: StandIn, facts: list[Rollout], place: Place
 ) -> None:
