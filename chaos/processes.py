@@ -96,7 +96,8 @@ def _children(process: psutil.Process) -> list[psutil.Process]:
 
 
 def _is_uv(process: psutil.Process) -> bool:
-    return os.path.basename(command_of(process)[0]) == "uv"
+    command = command_of(process)
+    return bool(command) and os.path.basename(command[0]) == "uv"
 
 
 def _session(process: psutil.Process) -> int:
