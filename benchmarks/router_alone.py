@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
 import os
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
 from benchmarks.exchange import Exchange, request_bytes
+from benchmarks.processes import REPOSITORY, standing_in, started, usage
 from services.core.ids import AggregateId, InstanceId, VersionId
 from services.core.records import (
     Epoch,
@@ -41,7 +41,6 @@ ROUTER = "router-1"
 DEPLOYER = "local"
 READY_S = 120.0
 _AT_ONCE = 100
-_REPOSITORY = Path(__file__).parents[1]
 
 
 def hashed(*tokens: str) -> tuple[str, ...]:
@@ -146,7 +145,7 @@ class RouterAlone:
 
     def usage(self) -> dict[str, tuple[float, int]]:
         """Seconds of CPU so far and bytes of memory of each part, children included."""
-        return {name: _usage(process) for name, process in self.processes.items()}
+        return {name: usage(process) for name, process in self.processes.items()}
 
     def _instance(self, number: int, instance: int, version: int) -> Instance:
         at = (number * self.crowd.instances + instance) % self.crowd.sockets
@@ -185,15 +184,19 @@ async def serving(folder: Path, crowd: Crowd) -> AsyncIterator[RouterAlone]:
     with ExitStack() as parts:
         nats = NatsServer(folder / "nats")
         parts.enter_context(running(nats))
-        parts.enter_context(_standing_in([str(folder / f"{each}.sock") for each in range(crowd.sockets)]))
+        parts.enter_context(standing_in([str(folder / f"{each}.sock") for each in range(crowd.sockets)]))
         bus = await Bus.connect(nats.config("bench"))
         try:
             await create_all(bus)
             alone = RouterAlone(folder=folder, crowd=crowd, bus=bus, port=free_port(), processes={})
             await alone.fill()
             environment = _environment(folder, nats, alone.port)
-            _start(parts, alone, "haproxy", _haproxy(folder, environment), environment)
-            _start(parts, alone, "router", [sys.executable, "-m", "services.router"], environment)
+            commands = {
+                "haproxy": _haproxy(folder, environment),
+                "router": [sys.executable, "-m", "services.router"],
+            }
+            for name, command in commands.items():
+                alone.processes[name] = started(parts, folder / f"{name}.log", command, environment)
             await _until_all_answer(alone)
             yield alone
         finally:
@@ -219,7 +222,7 @@ async def _status(alone: RouterAlone, number: int) -> int:
 def _haproxy(folder: Path, environment: dict[str, str]) -> list[str]:
     (folder / "haproxy").mkdir()
     subprocess.run(
-        [sys.executable, "-m", "services.router", "--initial"], env=environment, check=True, cwd=_REPOSITORY, timeout=30
+        [sys.executable, "-m", "services.router", "--initial"], env=environment, check=True, cwd=REPOSITORY, timeout=30
     )
     binary = environment["HAPROXY_BINARY"]
     master = environment["HAPROXY_MASTER_SOCKET"]
@@ -243,47 +246,3 @@ def _environment(folder: Path, nats: NatsServer, port: int) -> dict[str, str]:
         "HEALTH_HOST": "127.0.0.1",
         "HEALTH_PORT": str(free_port()),
     }
-
-
-def _start(parts: ExitStack, alone: RouterAlone, name: str, command: list[str], environment: dict[str, str]) -> None:
-    log = parts.enter_context((alone.folder / f"{name}.log").open("ab"))
-    process = subprocess.Popen(command, env=environment, cwd=_REPOSITORY, stdout=log, stderr=log)
-    parts.callback(_end, process)
-    alone.processes[name] = psutil.Process(process.pid)
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    workers = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
-    process.terminate()
-    try:
-        process.wait(10)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait(10)
-    for each in workers:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            each.kill()
-
-
-@contextmanager
-def _standing_in(sockets: Sequence[str]) -> Iterator[None]:
-    command = [sys.executable, "-m", "benchmarks.stand_in", *sockets]
-    process = subprocess.Popen(command, cwd=_REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    try:
-        assert process.stdout is not None  # noqa: S101 - for the type checker
-        process.stdout.readline()
-        yield
-    finally:
-        process.kill()
-        process.communicate()
-
-
-def _usage(process: psutil.Process) -> tuple[float, int]:
-    ended = process.cpu_times()  # of children that have ended, too
-    cpu_s, memory = ended.children_user + ended.children_system, 0
-    for each in (process, *process.children(recursive=True)):
-        with contextlib.suppress(psutil.NoSuchProcess):
-            times = each.cpu_times()
-            cpu_s += times.user + times.system
-            memory += each.memory_full_info().pss
-    return cpu_s, memory
