@@ -12,6 +12,10 @@ from services.api.http.audit import Audit
 from services.api.http.callers import LOOPBACK, Gate, Network
 from services.api.http.canaries import Canaries
 from services.api.http.central import CentralConfiguration
+from services.api.http.compatible.choices import Choices
+from services.api.http.compatible.control import Control
+from services.api.http.compatible.files import ProjectFiles
+from services.api.http.compatible.publishing import FlatPublishing
 from services.api.http.connections import Runner, meet_expectation
 from services.api.http.environments import Environments
 from services.api.http.faults import explain, identify
@@ -69,6 +73,7 @@ def routes(deps: Deps) -> list[Route]:
     """Every route of the API. One without an action is open to everyone."""
     store, ledger, observed = deps.store, deps.ledger, deps.observed
     publisher = Publisher(store, ledger, tokens=deps.vault, variables=deps.variables)
+    logs = Logs(store, observed)
     resources = (
         Platform(store, observed, version=deps.version),
         Projects(store, ledger),
@@ -78,11 +83,15 @@ def routes(deps: Deps) -> list[Route]:
         Versions(store, ledger, observed, publisher),
         ModelSettings(store, ledger, deps.variables),
         Canaries(store, ledger, observed, public_url=deps.public_url),
-        Logs(store, observed),
+        logs,
         Tokens(store, ledger, deps.vault),
         ResourceQuotas(store, ledger),
         CentralConfiguration(store, ledger),
         Audit(store, deps.evidence),
+        Control(store, ledger, observed, logs),
+        FlatPublishing(store, observed, publisher, public_url=deps.public_url),
+        ProjectFiles(store, ledger, deps.blobs, deps.limits),
+        Choices(store),
     )
     return [route for resource in resources for route in resource.routes()]
 

@@ -66,12 +66,12 @@ class Logs:
     async def _answer(
         self, request: web.Request, model: Model, version: Version, subject: str, tags: dict[str, str]
     ) -> web.Response:
-        logs = await self._lines(request, subject, tags)
+        logs = await self.lines(request, subject, tags)
         status = views.status(model, version, self._observed.seen(version)).status
         body = {"logs": logs, "modelId": model.id, "modelVersionId": version.id, "status": status}
         return answer(body)
 
-    async def _lines(self, request: web.Request, subject: str, tags: dict[str, str]) -> list[views.View]:
+    async def lines(self, request: web.Request, subject: str, tags: dict[str, str]) -> list[views.View]:
         """Lines after `sinceTimeNano`, oldest first: the first `maxResults` of them, or of the last `tail`.
 
         Never more than `MAX_LINES`, nor more than the bus gives at once: who wants all asks again from the last line's

@@ -237,7 +237,14 @@ async def test_a_slow_body_does_not_hold_a_worker(
     slow.close()
 
 
-@pytest.mark.parametrize("path", ["/", "/version", f"/models/{MODEL}/versions/json", f"/models/{MODEL}", "/v4/models"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/", "/version", f"/models/{MODEL}", "/v4/models"),
+        *(f"/models/{MODEL}/versions/json?pageNumber=1&pageSize=10", f"/models/{MODEL}/versions/{VERSION}/json"),
+        f"/v1/projects/ada/iris/files/{VERSION}//",  # as an existing client asks for the root folder
+    ],
+)
 async def test_everything_else_is_led_to_the_api(
     data_plane: HAProxy, place: Place, client: httpx.AsyncClient, path: str
 ) -> None:
@@ -251,7 +258,7 @@ async def test_everything_else_is_led_to_the_api(
     async with await asyncio.start_server(answer, "127.0.0.1", place.api_port):
         response = await client.get(path, headers={"Authorization": "Bearer key"})
     assert response.status_code == 204
-    assert seen[0].startswith(f"get {path} ")
+    assert seen[0].startswith(f"get {path.lower()} ")
     assert "authorization: bearer key" in seen[0]
     assert f"x-request-id: {response.headers['X-Request-Id']}".lower() in seen[0]
 

@@ -33,6 +33,10 @@ from tests.services.api.http.conftest import ADMINISTRATOR, API_KEY
 
 IN_TIME_S = 10.0
 
+FLAT = {
+    **{"projectId": "0" * 24, "file": "predict.py", "function": "predict", "excludeFiles": ["*.csv"]},
+    **{"environmentId": "", "commitId": "0" * 24, "description": "d"},
+}
 BODIES: dict[str, Any] = {
     "/v4/projects": {"name": "p", "description": "", "visibility": "Private", "ownerId": "", "tags": []},
     "/missingBlobs": {"files": [file("a.py", b"")]},
@@ -45,6 +49,8 @@ BODIES: dict[str, Any] = {
         "healthCheck": {"periodSeconds": 1},
     },
     "/modelApis/{model}": {"name": "n", "description": "", "environmentId": "", "replicas": 1},
+    "/v1/models": {**FLAT, "name": "n"},
+    "/v1/models/{model}/versions": FLAT,
     "/versions": {**model_body("0" * 24)["version"], "commitId": "0" * 24, "shouldDeploy": False},
     "/targetState": {"isRunning": True},
     "/productionLabel": {"isProd": True},
@@ -67,6 +73,7 @@ PARAMETERS = (
     *("name", "projectId", "environmentId", "orderBy", "limit", "offset", "modelId", "ownerName", "projectName"),
     "isArchived",
     *("sinceTimeNano", "tail", "maxResults", "podName", "x"),
+    *("pageNumber", "pageSize"),
 )
 
 texts = st.text(max_size=40) | st.sampled_from(
@@ -126,7 +133,7 @@ async def test_no_request_to_any_route_is_an_internal_error(
     every = routes(deps)
     with_body = [route for route in every if route.method in ("POST", "PUT")]
     route = data.draw(st.sampled_from(with_body) | st.sampled_from(every))
-    path = re.sub(r"\{(\w+)\}", lambda found: _quoted(data.draw(_ids(known[found[1]]), found[1])), route.path)
+    path = re.sub(r"\{(\w+)[^}]*\}", lambda found: _quoted(data.draw(_ids(known[found[1]]), found[1])), route.path)
     query = data.draw(st.dictionaries(st.sampled_from(PARAMETERS), texts, max_size=3))
     asked = "&".join(f"{name}={_quoted(value)}" for name, value in query.items())
     sent = data.draw(_bodies(route)) if route.method in ("POST", "PUT") else None
@@ -162,6 +169,9 @@ async def _known(api: Client) -> dict[str, str]:
             "quota": (await api.ok("POST", f"{V1}/resourceQuotas", BODIES["/resourceQuotas"]))["id"],
             "label": "latest",
             "key": WORKERS,
+            "projectName": "iris",
+            "commit": (await api.ok("GET", f"/v1/projects/{ADMINISTRATOR}/iris/commits"))[0],
+            "path": "predict.py",
         }
     return _made[id(api)]
 
