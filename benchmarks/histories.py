@@ -31,7 +31,7 @@ from services.core.settings import Settings
 from services.kit.clock import now
 
 _ACTOR = Actor(kind=ActorKind.PERSON, id="a" * 24, name="ada")
-_AT_ONCE = 1000
+_AT_ONCE = 100
 
 
 def version_of(number: int) -> VersionId:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 import msgspec
 
 from services.core.aggregates import Aggregate, State
 from services.core.audit import Link
 from services.core.commands import AnyCommand
-from services.core.events import Actor
+from services.core.events import Actor, Entry
 from services.core.ids import AggregateId, CommandId, VersionId
 from services.core.lifecycle import Seen, Version
 from services.core.model import Model
@@ -34,6 +34,29 @@ class ModelQuery(msgspec.Struct, frozen=True, kw_only=True):
     is_descending: bool = False
     limit: int = 25
     offset: int = 0
+
+
+class Place(NamedTuple):
+    """Where an entry stands in the history of everything, which is in this order."""
+
+    at: datetime
+    aggregate_id: str
+    revision: int
+
+
+def place_of(entry: Entry) -> Place:
+    return Place(entry.at, entry.aggregate_id, entry.revision)
+
+
+class EntryQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which entries of the history to read; None: all. `since` counts in, `until` and `before` do not."""
+
+    aggregate_id: str | None = None
+    actor_id: str | None = None
+    types: tuple[str, ...] | None = None  # any of these
+    since: datetime | None = None
+    until: datetime | None = None
+    before: Place | None = None
 
 
 class Store(Protocol):
@@ -63,6 +86,14 @@ class Store(Protocol):
 
     async def history(self, *, aggregate_id: str | None, limit: int) -> list[Link]:
         """The newest entries, of one aggregate or of all, newest first."""
+
+    async def entries(self, query: EntryQuery, *, limit: int) -> list[Link]:
+        """The first `limit` that `query` asks for, newest first; fewer only when there are no more."""
+
+    async def telling(self, aggregate_id: str, *, up_to: int) -> list[Entry]:
+        """What tells of an aggregate's settings until this revision (`changes.TELLING`), oldest first."""
+
+    async def find_person_by_name(self, user_name: str) -> Person | None: ...
 
     async def count_unpublished(self) -> int:
         """How much of what is stored has not reached the bus yet."""

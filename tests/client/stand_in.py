@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.client.serving import ALL, Serving
-from tests.client.wire import Answer, Asked, Refusal
+from tests.client.wire import Answer, Asked, Raw, Refusal
 
 API_KEY = "key-of-the-owner-0123456789"
 TOKEN = "T0ken" * 12 + "abcd"
@@ -65,6 +65,9 @@ class StandIn:
         }
         self.model_answer: Callable[[Json], tuple[int, Json]] = lambda body: (200, {"result": body})
         self.log_page_size = 1000
+        self.history: list[Json] = []  # newest first
+        self.moment: list[Json] = []
+        self.findings: list[Json] = []
         count = itertools.count(1)
         self._ids = (f"{number:024x}" for number in count)
         self.serving = Serving(count, lambda id, steps: self.tell(id, Story(steps=steps)), self._status)
@@ -109,8 +112,22 @@ class StandIn:
             ("GET", rf"{version}/(\w+)Logs", self._log),
             ("GET", f"{model}/accessTokens", lambda _, id: (200, [{"id": "t1", "name": "default"}])),
             ("GET", f"{model}/accessTokens/t1/secret", lambda _, id: (200, {"token": TOKEN})),
+            ("GET", f"{SERVING}/audit", self._audit),
+            ("GET", f"{SERVING}/audit/as-of", lambda _: (200, {"time": 0, "items": self.moment})),
+            ("GET", f"{SERVING}/audit/verification", lambda _: (200, self._verification())),
             *self.serving.routes(SERVING),
         ]
+
+    def _audit(self, asked: Asked) -> Answer:
+        if asked.headers.get("Accept") == "application/x-ndjson":
+            return 200, Raw("".join(json.dumps(each) + "\n" for each in self.history).encode())
+        begin = int(asked.query.get("cursor", "0"))
+        end = begin + int(asked.query["limit"])
+        cursor = str(end) if end < len(self.history) else None
+        return 200, {"items": self.history[begin:end], "nextCursor": cursor}
+
+    def _verification(self) -> Json:
+        return {"aggregates": 1, "events": 12, "findings": self.findings}
 
     def _find_project(self, asked: Asked) -> Answer:
         for project in self.projects.values():

@@ -16,6 +16,10 @@ Answer = tuple[int, Any]
 FaultKind = Literal["503", "lost-request", "lost-answer"]
 
 
+class Raw(bytes):
+    """A body that is not JSON."""
+
+
 class Refusal(Exception):
     def __init__(self, status: int, body: Any) -> None:
         self.status, self.body = status, body
@@ -147,7 +151,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.connection.shutdown(socket.SHUT_RDWR)
             return
         status, value = answer
-        content = b"" if value is None else json.dumps(value).encode()
+        content = b"" if value is None else value if isinstance(value, Raw) else json.dumps(value).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         if status != 204:

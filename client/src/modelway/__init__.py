@@ -6,6 +6,7 @@ with Client.from_configuration() as client:
     print(client.predict("iris", {"parameters": [5.1, 3.5, 1.4, 0.2]}).result)
 """
 
+from modelway.audit import Entry, Finding, Query, Verification
 from modelway.awaiting import Moved
 from modelway.central import CentralKey, PendingModel
 from modelway.client import Client
@@ -21,6 +22,8 @@ __all__ = [
     "Canary",
     "CentralKey",
     "Client",
+    "Entry",
+    "Finding",
     "LogKind",
     "LogLine",
     "Model",
@@ -31,10 +34,12 @@ __all__ = [
     "Platform",
     "Prediction",
     "Published",
+    "Query",
     "Quota",
     "Rollout",
     "Settings",
     "Side",
     "Status",
+    "Verification",
     "Version",
 ]

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from modelway import models
+from modelway.audit import Audit
 from modelway.central import Central
 from modelway.configuration import Configuration, find_configuration
 from modelway.following import endpoint_of, is_stopped
@@ -65,6 +66,10 @@ class Client(Running, Traffic):
     @property
     def central(self) -> Central:
         return Central(self._transport)
+
+    @property
+    def audit(self) -> Audit:
+        return Audit(self._transport)
 
     def platform_version(self) -> str:
         return self._transport.get("/version", lambda answer: str(answer.get("modelway") or answer["version"]))

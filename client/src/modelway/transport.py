@@ -6,6 +6,7 @@ import ipaddress
 import math
 import secrets
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -103,6 +104,7 @@ class Transport:
         body: Json = None,
         content: Content | None = None,
         headers: Mapping[str, str] | None = None,
+        timeout: httpx.Timeout | None = None,
     ) -> T:
         """One attempt. Raises the errors of this package, never httpx's."""
         sent = {"X-Domino-Api-Key": self.configuration.api_key, **(headers or {})}
@@ -115,15 +117,34 @@ class Transport:
             json=body,
             content=content.chunks() if content else None,
             headers=sent,
+            **({} if timeout is None else {"timeout": timeout}),
         )
         if not response.is_success:
             raise self._error(response)
         return understand(read, json_of(response))
 
+    def stream(
+        self, path: str, *, headers: Mapping[str, str], timeout: httpx.Timeout, **params: str | int | None
+    ) -> Iterator[bytes]:
+        """A body in pieces as it arrives, asked for once. Raises ConnectionLost when it ends before it is whole."""
+        sent = {"X-Domino-Api-Key": self.configuration.api_key, **headers}
+        url, given = self.configuration.url + path, _without_none(params)
+        with self._told(), self.http.stream("GET", url, params=given, headers=sent, timeout=timeout) as response:
+            if not response.is_success:
+                response.read()
+                raise self._error(response)
+            yield from response.iter_bytes()
+
     def send(self, method: str, url: str, **options: Any) -> httpx.Response:
         """The raw answer. Connection errors become TemporaryFailure."""
-        try:
+        with self._told():
             return self.http.request(method, url, **options)
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """What breaks inside is told in our own errors."""
+        try:
+            yield
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             raise Unreachable(f"No platform is reachable at {self.configuration.url}: run `make up`.") from error
         except httpx.RequestError as error:

@@ -30,7 +30,13 @@ INDEXES: dict[str, list[tuple[list[tuple[str, int]], bool]]] = {
     "projects": [([("state.owner_name", 1), ("state.name", 1)], True)],
     "environments": [([("state.name", 1)], True)],
     "people": [([("state.user_name", 1)], True), ([("state.api_keys.key_hash", 1)], False)],
-    "events": [([("aggregate_id", 1), ("revision", 1)], True), ([("at", 1)], False)],
+    "events": [
+        ([("aggregate_id", 1), ("revision", 1)], True),
+        ([("at", 1)], False),
+        ([("aggregate_id", 1), ("at", 1)], False),
+        ([("actor.id", 1), ("at", 1)], False),
+        ([("event.type", 1), ("at", 1)], False),
+    ],
     "outbox": [([("aggregate_id", 1), ("revision", 1), ("place", 1)], True)],
 }
 
@@ -82,5 +88,6 @@ async def prepare(database: Database) -> None:
         for name, indexes in INDEXES.items():
             for keys, is_unique in indexes:
                 await database[name].create_index(keys, unique=is_unique)
+        await database["events"].create_index([("sampled_at", 1)], sparse=True)  # of few: see history.py
         if meta is None or meta["version"] != SCHEMA_VERSION:
             await database["meta"].update_one({"_id": "schema"}, {"$set": {"version": SCHEMA_VERSION}}, upsert=True)

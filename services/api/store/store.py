@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import msgspec
 from pymongo.errors import DuplicateKeyError
 
-from services.api.ports import ModelQuery
+from services.api.ports import EntryQuery, ModelQuery
 from services.api.store.database import Client, Database
 from services.api.store.documents import (
     COLLECTIONS,
@@ -23,10 +23,12 @@ from services.api.store.documents import (
     read_row,
     row_document,
 )
+from services.api.store.history import History
 from services.api.store.waiting import Waiting
 from services.core.aggregates import AGGREGATES, ENVIRONMENT, MODEL, PERSON, PROJECT, Aggregate, State
 from services.core.audit import Link
 from services.core.errors import NotFound, Refused, RevisionConflict, Unavailable
+from services.core.events import Entry
 from services.core.ids import AggregateId
 from services.core.lifecycle import DeploymentPhase
 from services.core.model import Model
@@ -68,6 +70,7 @@ class MongoStore:
         self._client = client
         self._database = database
         self._answering = Waiting()
+        self._history = History(database, self._answering)
 
     async def load(self, aggregate: Aggregate[S], aggregate_id: str) -> S:
         found = await self.load_with_head(aggregate, aggregate_id)
@@ -147,6 +150,12 @@ class MongoStore:
             if document is not None:
                 return int(document["revision"])
         return 0
+
+    async def entries(self, query: EntryQuery, *, limit: int) -> list[Link]:
+        return await self._history.page(query, limit=limit)
+
+    async def telling(self, aggregate_id: str, *, up_to: int) -> list[Entry]:
+        return await self._history.telling(aggregate_id, up_to=up_to)
 
     async def ping(self) -> None:
         async with self._answering(2.0):

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from itertools import count
 
 import pytest
 
 from services.api.ledger import MongoLedger
+from services.api.ports import EntryQuery, Place, place_of
+from services.api.store.documents import link_document
 from services.api.store.store import MongoStore
 from services.core.aggregates import MODEL
-from services.core.ids import AggregateId
+from services.core.audit import GENESIS, chained
+from services.core.events import AccessTokenShown, Actor, ActorKind, Entry, what_happened
+from services.core.ids import AggregateId, EventId
 from services.kit.clock import now
 from tests.makers import MODEL_ID, PERSON, built, create, publish
 
@@ -66,3 +71,57 @@ async def test_a_history_is_read_whole_whatever_the_size_of_its_pages(past: Mong
         links = [link async for link in past.links(MODEL_ID, up_to=newest, page_size=page_size)]
         assert [link.entry.revision for link in links] == list(range(1, newest + 1))
     assert [link.entry.revision async for link in past.links(MODEL_ID, up_to=1)] == [1]
+
+
+async def test_pages_of_any_size_give_each_entry_once_and_end(past: MongoStore) -> None:
+    everything = await past.entries(EntryQuery(), limit=100)
+    places = [place_of(link.entry) for link in everything]
+    assert places == sorted(places, reverse=True)
+    assert len(places) == len(await past.history(aggregate_id=None, limit=100))
+    for limit in (1, 2, 3):
+        found: list[Place] = []
+        query = EntryQuery()
+        while links := await past.entries(query, limit=limit):
+            assert len(links) <= limit
+            found += [place_of(link.entry) for link in links]
+            query = EntryQuery(before=found[-1])
+        assert found == places
+
+
+async def test_a_history_of_many_stretches_is_read_by_any_filter(store: MongoStore) -> None:
+    await fill(store, 300)
+    everything = await store.entries(EntryQuery(), limit=1000)
+    assert [link.entry.revision for link in everything] == list(range(300, 0, -1))
+    middle = everything[150].entry.at
+    filters: list[tuple[EntryQuery, Callable[[Entry], bool]]] = [
+        (EntryQuery(types=("token.shown",)), lambda entry: what_happened(entry.event) == "token.shown"),
+        (EntryQuery(types=("token.shown", "model.created")), lambda entry: True),
+        (EntryQuery(actor_id="router"), lambda entry: entry.actor.id == "router"),
+        (EntryQuery(aggregate_id=MODEL_ID, actor_id="router"), lambda entry: entry.actor.id == "router"),
+        (EntryQuery(since=middle), lambda entry: entry.at >= middle),
+        (EntryQuery(until=middle, actor_id=PERSON.id), lambda entry: entry.at < middle and entry.actor == PERSON),
+        (EntryQuery(aggregate_id=OTHER), lambda entry: False),
+    ]
+    for query, is_asked_for in filters:
+        wanted = [link for link in everything if is_asked_for(link.entry)]
+        assert await store.entries(query, limit=1000) == wanted
+        assert await store.entries(query, limit=7) == wanted[:7]
+
+
+async def fill(store: MongoStore, count: int) -> None:
+    """One model whose token was shown so often, an hour apart; each third time, as if, to a router."""
+    router = Actor(kind=ActorKind.SERVICE, id="router", name="router")
+    begin = now().replace(microsecond=0) - timedelta(hours=count)
+    shown = [
+        Entry(
+            id=EventId(f"event-{number}"),
+            at=begin + timedelta(hours=number),
+            actor=PERSON if number % 3 else router,
+            aggregate="model",
+            aggregate_id=MODEL_ID,
+            revision=number,
+            event=AccessTokenShown(token_id="t"),
+        )
+        for number in range(1, count + 1)
+    ]
+    await store._database["events"].insert_many(map(link_document, chained(shown, head=GENESIS)))

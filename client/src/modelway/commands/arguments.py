@@ -8,6 +8,7 @@ import os
 import re
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ _UNITS = {
     "GiB": 2**30,
     "TiB": 2**40,
 }
+_NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?", re.ASCII)
+_MILLISECONDS_FROM = 1e11  # as seconds, the year 5138
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)")
 
 
@@ -88,6 +91,24 @@ class Variable(click.ParamType[tuple[str, str]]):
         if name not in os.environ:
             self.fail(f"{name} is not in the environment here: write it like {name}=VALUE.", param, ctx)
         return name, os.environ[name]
+
+
+class Instant(click.ParamType[datetime]):
+    """A moment: ISO 8601, in local time where it names no zone; or seconds or milliseconds since 1970."""
+
+    name = "time"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        if isinstance(value, datetime):
+            return value
+        text = str(value).strip()
+        try:
+            if _NUMBER.fullmatch(text):
+                number = float(text)
+                return datetime.fromtimestamp(number if number < _MILLISECONDS_FROM else number / 1000, tz=UTC)
+            return datetime.fromisoformat(text).astimezone(UTC)
+        except (ValueError, OverflowError, OSError):
+            self.fail(f"{text!r} is not a time: write it like 2026-01-31T12:00:00Z or 1769860800.", param, ctx)
 
 
 version_option = click.option("--version", "number", type=click.IntRange(1), metavar="K", help="Which version.")

@@ -6,7 +6,7 @@ from importlib.metadata import version
 
 import click
 
-from modelway.commands import administration, models, platform, publish, running, traffic
+from modelway.commands import administration, audit, models, platform, publish, running, traffic
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -40,6 +40,7 @@ for command in (
     traffic.canary,
     administration.quotas,
     administration.central,
+    audit.audit,
 ):
     main.add_command(command)
 main.add_command(platform.status)

@@ -3,8 +3,9 @@
 Instants are epoch milliseconds. No view holds a secret, nor its hash.
 """
 
+from services.api.http.views.audit import audited, live
 from services.api.http.views.models import endpoint, model, token
-from services.api.http.views.platform import audited, configured, found, log_lines, pending, quota, service
+from services.api.http.views.platform import configured, found, log_lines, pending, quota, service
 from services.api.http.views.projects import (
     caller,
     default_environment,
@@ -31,6 +32,7 @@ __all__ = [
     "environment",
     "found",
     "listed_environment",
+    "live",
     "log_lines",
     "milliseconds",
     "model",

@@ -4,19 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-import msgspec
-
 from services.api.http.views.wire import View, milliseconds
 from services.api.ports import ServiceSeen
 from services.api.verify import Finding
-from services.core.audit import Link
 from services.core.configuration import Configuration, Key, Pending
-from services.core.events import what_happened
 from services.core.model import Model
 from services.core.quota import Quota
 from services.kit.read_log import PlacedLine
-
-_HIDDEN = frozenset({"token_hash", "key_hash"})
 
 
 def log_lines(lines: Iterable[PlacedLine], tags: Mapping[str, str]) -> list[View]:
@@ -32,31 +26,6 @@ def log_lines(lines: Iterable[PlacedLine], tags: Mapping[str, str]) -> list[View
         }
         for line in lines
     ]
-
-
-def audited(link: Link) -> View:
-    """One entry of the history. Of environment variables only the names show: a value may be a secret."""
-    entry = link.entry
-    details: View = {key: value for key, value in msgspec.to_builtins(entry.event).items() if key not in _HIDDEN}
-    if isinstance(settings := details.get("settings"), dict):
-        settings["environment_variables"] = [name for name, _ in settings.get("environment_variables", ())]
-    details.pop("type", None)
-    return {
-        "id": entry.id,
-        "at": milliseconds(entry.at),
-        "what": what_happened(entry.event),
-        "actor": {
-            "kind": entry.actor.kind,
-            "id": entry.actor.id,
-            "name": entry.actor.name,
-            "address": entry.actor.address,
-        },
-        "aggregate": entry.aggregate,
-        "aggregateId": entry.aggregate_id,
-        "revision": entry.revision,
-        "details": details,
-        "hash": link.hash,
-    }
 
 
 def service(seen: ServiceSeen) -> View:

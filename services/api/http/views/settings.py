@@ -5,7 +5,7 @@ from __future__ import annotations
 from services.api.http.views.wire import View
 from services.core.model import Model
 from services.core.records import HealthCheck, Volume
-from services.core.settings import RESTARTING, Scaling
+from services.core.settings import RESTARTING, Scaling, Settings
 
 NAMES = {
     "instances": "replicas",
@@ -33,7 +33,14 @@ NAMES = {
 
 def settings(state: Model) -> View:
     """All of them. `effective` says what holds where the model leaves it to the platform."""
-    kept = state.settings
+    return {
+        **settings_of(state.settings),
+        "effective": {"workerCount": state.workers, "requestTimeoutSeconds": state.request_timeout_s},
+        "restarting": [NAMES[name] for name in RESTARTING],
+    }
+
+
+def settings_of(kept: Settings) -> View:
     return {
         "replicas": kept.instances,
         "scaling": scaling(kept.scaling),
@@ -51,8 +58,6 @@ def settings(state: Model) -> View:
         "healthCheck": health_check(kept.health_check),
         "environmentVariables": [{"key": name} for name, _ in kept.environment_variables],
         "volumes": [volume(each) for each in kept.volumes],
-        "effective": {"workerCount": state.workers, "requestTimeoutSeconds": state.request_timeout_s},
-        "restarting": [NAMES[name] for name in RESTARTING],
     }
 
 
