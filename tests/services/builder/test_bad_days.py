@@ -18,7 +18,7 @@ from services.kit.blobs import Blobs
 from services.kit.bus import Bus
 from services.kit.read_log import PAGE_BYTES, PlacedLine, read_log
 from tests.bad_days import SmallDisk, mounted
-from tests.parts import wait_until
+from tests.parts import wait_until, wait_until_async
 from tests.services.builder.parts import GOOD, MODEL_ID, VERSION_ID, make_order
 from tests.services.builder.test_service import BuilderProcess, Facts, log_text, order
 from tests.services.builder.test_service import blobs as blobs
@@ -86,8 +86,11 @@ async def test_a_build_waits_for_room_on_the_disk_says_so_and_goes_on_by_itself(
     disk.fill()
     await order(bus, await make_order(blobs, {"model.py": GOOD}))
     await wait_until(lambda: "message_held" in builder.output, 20, what="the build waits")
-    said = await log_text(bus)
-    assert "will be tried again" in said
-    assert os.strerror(28) in said or "disk is full" in said
+
+    async def says_why() -> bool:
+        said = await log_text(bus)
+        return "will be tried again" in said and (os.strerror(28) in said or "disk is full" in said)
+
+    await wait_until_async(says_why, 20, what="the log says what the build waits for")
     disk.free()
     assert (await facts.end()).phase is BuildPhase.COMPLETE
