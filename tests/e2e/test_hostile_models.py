@@ -60,7 +60,13 @@ class Published:
         return shown
 
     def until(self, *statuses: str, within_s: float = 90) -> dict[str, Any]:
-        wait_for(lambda: self.deployment()["status"] in statuses, within_s, what=f"it is one of {statuses}")
+        """Running means that every router leads there by now."""
+
+        def is_one() -> bool:
+            shown = self.deployment()
+            return shown["status"] in statuses and not (shown["status"] == "Running" and shown["isPending"])
+
+        wait_for(is_one, within_s, what=f"it is one of {statuses}")
         return self.deployment()
 
     def call(self, *parameters: Any, timeout_s: float = 60) -> httpx.Response:

@@ -152,9 +152,17 @@ class Platform:
                 await self.report(placements={desired.version_id: placement.revision})
             await asyncio.sleep(0.02)
 
-    async def deployment_log(self, desired: Desired) -> list[str]:
+    async def deployment_log(self, desired: Desired, *until: str) -> list[str]:
+        """The log, once it tells all of `until`: lines take another way than placements."""
         subject = log(LogKind.DEPLOYMENT, MODEL_ID, desired.version_id)
-        return [line.text for line in await read_log(self.bus, subject, limit=1000)]
+        said: list[str] = []
+
+        async def has_told() -> bool:
+            said[:] = [line.text for line in await read_log(self.bus, subject, limit=1000)]
+            return all(any(each in line for line in said) for each in until)
+
+        await wait_until_async(has_told, 20, what=f"the deployment log tells {until}")
+        return said
 
     async def instance_log(self, desired: Desired, instance_id: InstanceId) -> list[LogLine]:
         subject = log(LogKind.INSTANCE, MODEL_ID, desired.version_id, instance_id)

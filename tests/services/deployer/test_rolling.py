@@ -69,7 +69,7 @@ async def test_a_restart_exchanges_one_instance_at_a_time_and_never_has_fewer_re
     drained = sorted(first(rolled, each, InstancePhase.DRAINING) for each in old)
     assert became_ready[0] < drained[0] < became_ready[1] < drained[1]
     assert rolled[-1].exits == 0
-    said = await platform.deployment_log(wanted)
+    said = await platform.deployment_log(wanted, f"instance {new[-1]} started")
     assert sum("processors are not limited here" in line for line in said) == (2 if this_machine() is None else 0)
 
 
