@@ -44,7 +44,7 @@ def switch(model: Model, moves: Mapping[str, Version], reason: str) -> tuple[Eve
         labels=model.labels | {label: version.id for label, version in moved.items()},
         canaries={label: canary for label, canary in model.canaries.items() if label not in moved},
     )
-    return settle(model, after, reason, latest=moved.get(LATEST))
+    return settle(model, after, reason)
 
 
 def withdraw(model: Model, label: str, reason: str) -> tuple[Event, ...]:
@@ -85,12 +85,10 @@ def settle(
     reason: str,
     *,
     stopped: frozenset[VersionId] = frozenset(),
-    latest: Version | None = None,
 ) -> tuple[Event, ...]:
-    """What takes the model's routes to `after`; `stopped`, and what that leaves unneeded, stops.
-
-    `latest` is the version that just took that label, if one did.
-    """
+    """What takes the model's routes to `after`; `stopped`, and what that leaves unneeded, stops."""
+    latest = _latest(model, after)
+    has_moved = LATEST in after.labels and after.labels[LATEST] != model.labels.get(LATEST)
     left = {version for label, version in model.labels.items() if after.labels.get(label) != version}
     left |= {canary.version_id for label, canary in model.canaries.items() if label not in after.canaries}
     return (
@@ -102,8 +100,8 @@ def settle(
             if version.id in stopped
             or (
                 version.is_wanted
-                and (version.id in left or _is_outrun(version, latest))
-                and not _stays(model, version, after)
+                and (version.id in left or (has_moved and _is_outrun(version, latest)))
+                and not _stays(version, after, latest)
             )
         ),
     )
@@ -124,15 +122,19 @@ def _ended(model: Model, after: Routes, reason: str) -> Iterator[Event]:
             yield CanaryEnded(label=label, version_id=canary.version_id, reason=why)
 
 
+def _latest(model: Model, after: Routes) -> Version | None:
+    version_id = after.labels.get(LATEST)
+    return None if version_id is None else model.version(version_id)
+
+
 def _is_outrun(version: Version, latest: Version | None) -> bool:
     return latest is not None and version.ordered_at < latest.ordered_at
 
 
-def _stays(model: Model, version: Version, after: Routes) -> bool:
+def _stays(version: Version, after: Routes, latest: Version | None) -> bool:
     if after.need(version.id) or PROD in version.promised:
         return True
-    latest = after.labels.get(LATEST)
-    return LATEST in version.promised and not _is_outrun(version, None if latest is None else model.version(latest))
+    return LATEST in version.promised and not _is_outrun(version, latest)
 
 
 def _without(labelled: Mapping[str, T], label: str) -> dict[str, T]:
