@@ -22,7 +22,7 @@ from services.kit.clock import now
 from services.kit.config import ConfigError, read_config
 from services.kit.consume import Attempt, consume
 from services.kit.healthz import serve_health
-from services.kit.heartbeat import beat
+from services.kit.heartbeat import join
 from services.kit.logs import set_up_logs
 from services.kit.mirror import Mirror
 from services.kit.process import Stop, run
@@ -59,17 +59,12 @@ async def serve(config: BuilderConfig, stop: Stop) -> None:
     try:
         async with asyncio.TaskGroup() as works:
             works.create_task(serve_health(stop, host=config.health_host, port=config.health_port, checks=checks))
-            works.create_task(_join(bus, config, stop))
+            works.create_task(join(bus, "builder", config.service_id, stop))
             works.create_task(builds.run(stop))
             works.create_task(_take_orders(bus, config, builder, wishes, stop))
             works.create_task(collector.run(stop, every_s=config.collect_every_s))
     finally:
         await bus.close()
-
-
-async def _join(bus: Bus, config: BuilderConfig, stop: Stop) -> None:
-    await bus.open()
-    await beat(bus, "builder", config.service_id, stop)
 
 
 async def _take_orders(bus: Bus, config: BuilderConfig, builder: Builder, wishes: BusWishes, stop: Stop) -> None:

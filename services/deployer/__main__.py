@@ -26,7 +26,7 @@ from services.kit.bus import Bus
 from services.kit.clock import now
 from services.kit.config import ConfigError, read_config
 from services.kit.healthz import serve_health
-from services.kit.heartbeat import beat
+from services.kit.heartbeat import join
 from services.kit.logs import set_up_logs
 from services.kit.mirror import Mirror
 from services.kit.process import Stop, run
@@ -73,7 +73,7 @@ async def serve(config: DeployerConfig, stop: Stop) -> None:
     try:
         async with asyncio.TaskGroup() as works:
             works.create_task(serve_health(stop, host=config.health_host, port=config.health_port, checks=checks))
-            works.create_task(_join(bus, config, stop))
+            works.create_task(join(bus, "deployer", config.service_id, stop))
             works.create_task(deployer.run(stop))
             works.create_task(deployer.sweep(stop))
             works.create_task(collector.run(stop, every_s=config.collect_every_s))
@@ -89,11 +89,6 @@ async def serve(config: DeployerConfig, stop: Stop) -> None:
 def _vault(config: DeployerConfig) -> Vault | None:
     keys = config.variable_keys
     return None if keys is None else Vault.from_text(keys, "VARIABLE_KEYS")
-
-
-async def _join(bus: Bus, config: DeployerConfig, stop: Stop) -> None:
-    await bus.open()
-    await beat(bus, "deployer", config.service_id, stop)
 
 
 async def stop_all(config: FoldersConfig) -> int:

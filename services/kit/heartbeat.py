@@ -17,6 +17,12 @@ log = structlog.get_logger()
 BEAT_S = 2.0
 
 
+async def join(bus: Bus, service: str, service_id: str, stop: Stop) -> None:
+    """Open the bus, however long that takes, and say that this process lives until `stop`."""
+    await bus.open()
+    await beat(bus, service, service_id, stop)
+
+
 async def beat(bus: Bus, service: str, service_id: str, stop: Stop) -> None:
     """Put `heartbeats.<service>.<service_id>` every 2 s until `stop`. An absent bus is waited for."""
     hearts = Producer(bus.bucket(Bucket.HEARTBEATS, Heartbeat))

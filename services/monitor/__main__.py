@@ -11,7 +11,7 @@ from services.core.subjects import Bucket
 from services.kit.bus import Bus
 from services.kit.config import ConfigError, read_config
 from services.kit.healthz import serve_health
-from services.kit.heartbeat import beat
+from services.kit.heartbeat import join
 from services.kit.logs import set_up_logs
 from services.kit.mirror import Mirror
 from services.kit.process import Stop, run
@@ -36,18 +36,13 @@ async def serve(config: MonitorConfig, stop: Stop) -> None:
     try:
         async with asyncio.TaskGroup() as works:
             works.create_task(serve_health(stop, host=config.health_host, port=config.health_port, checks=checks))
-            works.create_task(_join(bus, config, stop))
+            works.create_task(join(bus, "monitor", config.service_id, stop))
             works.create_task(mirrors.desired.run(stop))
             works.create_task(mirrors.placements.run(stop))
             works.create_task(monitor.run(stop))
             works.create_task(monitor.sweep(stop))
     finally:
         await bus.close()
-
-
-async def _join(bus: Bus, config: MonitorConfig, stop: Stop) -> None:
-    await bus.open()
-    await beat(bus, "monitor", config.service_id, stop)
 
 
 def main() -> int:

@@ -14,7 +14,7 @@ from services.kit.bus import Bus
 from services.kit.clock import now
 from services.kit.config import ConfigError, read_config
 from services.kit.healthz import serve_health
-from services.kit.heartbeat import beat
+from services.kit.heartbeat import join
 from services.kit.logs import set_up_logs
 from services.kit.mirror import Mirror
 from services.kit.process import Stop, run
@@ -62,7 +62,7 @@ async def serve(config: RouterConfig, place: HAProxyConfig, stop: Stop) -> None:
     try:
         async with asyncio.TaskGroup() as works:
             works.create_task(serve_health(stop, host=config.health_host, port=config.health_port, checks=checks))
-            works.create_task(_join(bus, router_id, stop))
+            works.create_task(join(bus, "router", router_id, stop))
             works.create_task(mirrors.routes.run(stop))
             works.create_task(mirrors.placements.run(stop))
             works.create_task(mirrors.health.run(stop))
@@ -72,11 +72,6 @@ async def serve(config: RouterConfig, place: HAProxyConfig, stop: Stop) -> None:
     finally:
         data_plane.close()
         await bus.close()
-
-
-async def _join(bus: Bus, router_id: str, stop: Stop) -> None:
-    await bus.open()
-    await beat(bus, "router", router_id, stop)
 
 
 def write_initial(place: HAProxyConfig) -> None:
