@@ -15,6 +15,7 @@ import msgspec
 import structlog
 from msgspec.structs import replace
 
+from services.api.copied import Copied
 from services.api.ledger import to_milliseconds
 from services.api.observed import BusObserved
 from services.api.ports import Ledger
@@ -23,7 +24,7 @@ from services.core.aggregates import MODEL, State
 from services.core.commands import ModelCommand, RecordBuild, RecordRollout
 from services.core.errors import ModelwayError, TemporaryError
 from services.core.events import Actor, ActorKind
-from services.core.ids import AggregateId, CommandId
+from services.core.ids import CommandId
 from services.core.model import Model
 from services.core.observation import conclude
 from services.core.records import BuildReport, Rollout
@@ -48,18 +49,14 @@ class Recorder:
 
     def __init__(self, ledger: Ledger, store: MongoStore, observed: BusObserved, wake: Wake) -> None:
         self._ledger = ledger
-        self._store = store
         self._observed = observed
         self._wake = wake
-        self._moving: dict[AggregateId, Model] = {}  # those that came to rest stay until the next sweep
-        self._changed: dict[AggregateId, Model] = {}  # since that sweep began to read
+        self._moving = Copied(store.moving_models)
         self._sweep_at = 0.0
 
     def changed(self, state: State) -> None:
         """Hear of the state after a change that this process stored. Rings `wake`."""
-        if isinstance(state, Model):
-            for known in (self._moving, self._changed):
-                keep_newer(known, state)
+        self._moving.changed(state)
         self._wake.ring()
 
     async def record_facts(self, bus: Bus, stop: Stop) -> None:
@@ -106,7 +103,7 @@ class Recorder:
             await self._wake.wait_or(stop, max(0.0, self._sweep_at - loop.time()))
             try:
                 if loop.time() >= self._sweep_at:
-                    await self._sweep()
+                    await self._moving.sweep()
                     self._sweep_at = loop.time() + SWEEP_S
                 await self._record_moving()
                 is_away = False
@@ -116,16 +113,9 @@ class Recorder:
                 is_away = True
                 await stop.wait_for(error.retry_after_s)
 
-    async def _sweep(self) -> None:
-        self._changed = {}
-        moving = {model.id: model for model in await self._store.moving_models()}
-        for model in self._changed.values():
-            keep_newer(moving, model)
-        self._moving = moving
-
     async def _record_moving(self) -> None:
-        for model_id in list(self._moving):
-            model = self._moving[model_id]  # recording takes its time, and goes on from the newest state
+        for model_id in list(self._moving.models):
+            model = self._moving.models[model_id]  # recording takes its time, and goes on from the newest state
             await self._record(model, conclude(model, self._observed.placements(), self._observed.health()))
 
     async def _record(self, model: Model, commands: Iterable[ModelCommand]) -> None:
@@ -148,10 +138,3 @@ def _command_id(command: ModelCommand) -> CommandId:
     """The same observation always has the same id."""
     named = msgspec.structs.asdict(command)
     return CommandId(f"{type(command).__name__}.{named['version_id']}.{named['generation']}")
-
-
-def keep_newer(known: dict[AggregateId, Model], model: Model) -> None:
-    """Changes may be heard of in another order than they were stored in."""
-    before = known.get(model.id)
-    if before is None or before.revision < model.revision:
-        known[model.id] = model

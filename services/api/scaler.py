@@ -10,8 +10,9 @@ from typing import Protocol
 
 import structlog
 
+from services.api.copied import Copied
 from services.api.ports import Ledger
-from services.api.recorder import keep_newer, service_actor
+from services.api.recorder import service_actor
 from services.core.aggregates import MODEL, State
 from services.core.commands import ScaleInstances
 from services.core.draining import Routers
@@ -59,22 +60,18 @@ class Scaler:
         sample_s: float = SAMPLE_S,
     ) -> None:
         self._ledger = ledger
-        self._models = models
         self._watched = watched
         self._patience = patience
         self._clock = clock
         self._sample_s = sample_s
-        self._scaling: dict[AggregateId, Model] = {}
-        self._changed: dict[AggregateId, Model] = {}  # since the sweep began to read
+        self._scaling = Copied(models.scaling_models)
         self._samples: dict[AggregateId, tuple[Sample, ...]] = {}
         self._silent_since: dict[str, float] = {}  # routers whose HAProxy may serve on without being heard
         self._sweep_at = 0.0
 
     def changed(self, state: State) -> None:
         """Hear of the state after a change that this process stored."""
-        if isinstance(state, Model):
-            for known in (self._scaling, self._changed):
-                keep_newer(known, state)
+        self._scaling.changed(state)
 
     async def run(self, stop: Stop) -> None:
         """Until `stop`. While the database is away nothing scales."""
@@ -92,18 +89,15 @@ class Scaler:
         if self._clock() >= self._sweep_at:
             await self._sweep()
             self._sweep_at = self._clock() + SWEEP_S
-        models = [model for model in self._scaling.values() if _scales(model)]
+        models = [model for model in self._scaling.models.values() if _scales(model)]
         self._sample(models)
         for model in models:
             await self._scale(model)
 
     async def _sweep(self) -> None:
-        self._changed = {}
-        scaling = {model.id: model for model in await self._models.scaling_models()}
-        for model in self._changed.values():
-            keep_newer(scaling, model)
-        self._scaling = {model_id: model for model_id, model in scaling.items() if _scales(model)}
-        self._samples = {model_id: kept for model_id, kept in self._samples.items() if model_id in self._scaling}
+        await self._scaling.sweep()
+        scaling = {model_id for model_id, model in self._scaling.models.items() if _scales(model)}
+        self._samples = {model_id: kept for model_id, kept in self._samples.items() if model_id in scaling}
 
     def _sample(self, models: Iterable[Model]) -> None:
         """What is not known leaves a gap."""
