@@ -84,9 +84,6 @@ class Store(Protocol):
     async def secret(self, secret_id: str) -> bytes:
         """The ciphertext stored with a command. Raises NotFound."""
 
-    async def history(self, *, aggregate_id: str | None, limit: int) -> list[Link]:
-        """The newest entries, of one aggregate or of all, newest first."""
-
     async def entries(self, query: EntryQuery, *, limit: int) -> list[Link]:
         """The first `limit` that `query` asks for, newest first; fewer only when there are no more."""
 

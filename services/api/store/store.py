@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from datetime import timedelta
 from typing import Any, TypeVar
 
 import msgspec
@@ -34,13 +33,11 @@ from services.core.lifecycle import DeploymentPhase
 from services.core.model import Model
 from services.core.person import Person
 from services.core.project import Project
-from services.kit.clock import now
 
 S = TypeVar("S", bound=State)
 
 _MARGIN_S = 0.25
 _FORGOTTEN_AT_ONCE = 50  # SecantusDB takes four times as long for twice as many from here on
-_LOOKS_BACK = tuple(timedelta(seconds=10 * 2**power) for power in range(25))  # to ten years
 _MOVING = [
     str(phase)
     for phase in (
@@ -120,36 +117,6 @@ class MongoStore:
         if document is None:
             raise NotFound(f"there is no secret {secret_id}")
         return bytes(document["ciphertext"])
-
-    async def history(self, *, aggregate_id: str | None, limit: int) -> list[Link]:
-        """The newest entries of one aggregate, or of all, the newest first.
-
-        A limit alone would not keep SecantusDB from reading the whole history: every question here bounds what it asks.
-        """
-        if aggregate_id is not None:
-            newest = await self._revision_of(aggregate_id)
-            where = {"aggregate_id": aggregate_id, "revision": {"$gt": newest - limit}}
-            return await self._newest(where, "revision", limit)
-        asked_at = now()
-        for back in _LOOKS_BACK:
-            links = await self._newest({"at": {"$gte": asked_at - back}}, "at", limit)
-            if len(links) == limit:
-                return links
-        return await self._newest({}, "at", limit)
-
-    async def _newest(self, where: Document, order: str, limit: int) -> list[Link]:
-        async with self._answering():
-            documents = await self._database["events"].find(where).sort(order, -1).limit(limit).to_list(limit)
-        return [read_link(document) for document in documents]
-
-    async def _revision_of(self, aggregate_id: str) -> int:
-        """Of the state; 0 when there is none."""
-        for name in COLLECTIONS.values():
-            async with self._answering():
-                document = await self._database[name].find_one({"_id": aggregate_id}, {"revision": 1})
-            if document is not None:
-                return int(document["revision"])
-        return 0
 
     async def entries(self, query: EntryQuery, *, limit: int) -> list[Link]:
         return await self._history.page(query, limit=limit)

@@ -50,18 +50,18 @@ async def past(store: MongoStore, clock: Clock) -> MongoStore:
 
 async def test_the_newest_entries_of_one_aggregate_come_first_however_old_they_are(past: MongoStore) -> None:
     newest = (await past.load(MODEL, MODEL_ID)).revision
-    links = await past.history(aggregate_id=MODEL_ID, limit=2)
+    links = await past.entries(EntryQuery(aggregate_id=MODEL_ID), limit=2)
     assert [link.entry.revision for link in links] == [newest, newest - 1]
-    assert len(await past.history(aggregate_id=MODEL_ID, limit=100)) == newest
-    assert await past.history(aggregate_id="0" * 24, limit=5) == []
+    assert len(await past.entries(EntryQuery(aggregate_id=MODEL_ID), limit=100)) == newest
+    assert await past.entries(EntryQuery(aggregate_id="0" * 24), limit=5) == []
 
 
 async def test_the_newest_entries_of_all_come_first_however_old_they_are(past: MongoStore) -> None:
-    everything = await past.history(aggregate_id=None, limit=100)
+    everything = await past.entries(EntryQuery(), limit=100)
     instants = [link.entry.at for link in everything]
     assert instants == sorted(instants, reverse=True)
     assert instants[0] - instants[-1] > timedelta(days=80)
-    some = await past.history(aggregate_id=None, limit=3)
+    some = await past.entries(EntryQuery(), limit=3)
     assert [link.entry.at for link in some] == instants[:3]
 
 
@@ -77,7 +77,8 @@ async def test_pages_of_any_size_give_each_entry_once_and_end(past: MongoStore) 
     everything = await past.entries(EntryQuery(), limit=100)
     places = [place_of(link.entry) for link in everything]
     assert places == sorted(places, reverse=True)
-    assert len(places) == len(await past.history(aggregate_id=None, limit=100))
+    newest = [(await past.load(MODEL, aggregate_id)).revision for aggregate_id in (MODEL_ID, OTHER)]
+    assert len(places) == sum(newest)
     for limit in (1, 2, 3):
         found: list[Place] = []
         query = EntryQuery()

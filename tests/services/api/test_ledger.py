@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from services.api.ledger import MongoLedger
-from services.api.ports import ModelQuery
+from services.api.ports import EntryQuery, ModelQuery
 from services.api.store.database import SCHEMA_VERSION, connect, prepare
 from services.api.store.store import MongoStore
 from services.core.aggregates import ENVIRONMENT, MODEL, PERSON, fold
@@ -43,7 +43,7 @@ async def test_the_state_is_the_fold_of_the_history_and_its_chain_holds(store: M
     await ledger.execute(MODEL, MODEL_ID, create(), actor=ADA)
     await publish_and_serve(ledger, 1)
     await publish_and_serve(ledger, 2)
-    links = list(reversed(await store.history(aggregate_id=MODEL_ID, limit=100)))
+    links = list(reversed(await store.entries(EntryQuery(aggregate_id=MODEL_ID), limit=100)))
     assert first_broken(links) is None
     assert fold(MODEL, [link.entry for link in links]) == await store.load(MODEL, MODEL_ID)
 
@@ -111,7 +111,7 @@ async def test_changes_at_the_same_time_all_arrive_one_after_the_other(store: Mo
     model = await store.load(MODEL, MODEL_ID)
     assert {token.id for token in model.tokens} == {token.token_id for token in tokens}
     assert model.revision == 13
-    links = list(reversed(await store.history(aggregate_id=MODEL_ID, limit=100)))
+    links = list(reversed(await store.entries(EntryQuery(aggregate_id=MODEL_ID), limit=100)))
     assert first_broken(links) is None
 
 
@@ -130,7 +130,7 @@ async def test_a_secret_is_stored_with_its_change_and_stands_in_no_event(
     token = CreateAccessToken(token_id="t", name="app", token_hash="1" * 64)
     await ledger.execute(MODEL, MODEL_ID, token, actor=ADA, secrets={"t": b"sealed"})
     assert await store.secret("t") == b"sealed"
-    history = msgspec.json.encode(await store.history(aggregate_id=None, limit=100))
+    history = msgspec.json.encode(await store.entries(EntryQuery(), limit=100))
     assert b"sealed" not in history
     await ledger.execute(MODEL, MODEL_ID, ArchiveModel(), actor=ADA, secrets={"t": None})
     with pytest.raises(NotFound):
@@ -188,7 +188,7 @@ async def test_a_database_that_dies_in_the_middle_keeps_what_was_acknowledged_an
     await wait_until_async(lambda: _answers(store), what="the database answers again")
     model = await store.load(MODEL, MODEL_ID)
     assert set(acknowledged) <= {token.id for token in model.tokens}
-    links = list(reversed(await store.history(aggregate_id=MODEL_ID, limit=300)))
+    links = list(reversed(await store.entries(EntryQuery(aggregate_id=MODEL_ID), limit=300)))
     assert first_broken(links) is None
     assert fold(MODEL, [link.entry for link in links]) == model
 

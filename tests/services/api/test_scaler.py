@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from services.api.ledger import MongoLedger
 from services.api.observed import BusObserved
+from services.api.ports import EntryQuery
 from services.api.scaler import GONE_S, Scaler
 from services.api.store.store import MongoStore
 from services.core.aggregates import MODEL
@@ -88,7 +89,7 @@ async def test_instances_follow_the_calls_that_the_routers_count(store: MongoSto
     await wait_until_async(lambda: has(1), what="one is enough again")
     stop.set()
     await asyncio.wait_for(asyncio.gather(*tasks), 15)
-    scaled = [link.entry for link in await store.history(aggregate_id=MODEL_ID, limit=3)]
+    scaled = [link.entry for link in await store.entries(EntryQuery(aggregate_id=MODEL_ID), limit=3)]
     assert [type(entry.event).__name__ for entry in scaled] == ["InstancesScaled"] * 3
     assert {entry.actor.name for entry in scaled} == {"api"}
     assert "at most" in str(scaled[0].event)

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from services.api.http.app import Deps
+from services.api.ports import EntryQuery
 from services.api.store.store import MongoStore
 from services.core.aggregates import MODEL
 from services.core.ids import AggregateId, VersionId
@@ -93,7 +94,7 @@ async def test_the_value_of_a_variable_is_sealed_before_anything_is_stored_or_pu
     model = await api.model(environmentVariables=[{"key": "PASSWORD", "value": "hunter2"}])
     ((name, sealed),) = (await store.load(MODEL, model["id"])).settings.environment_variables
     assert (name, deps.variables.open(sealed)) == ("PASSWORD", "hunter2")
-    kept = [*await store.history(aggregate_id=model["id"], limit=100), *await store.unpublished(limit=100)]
+    kept = [*await store.entries(EntryQuery(aggregate_id=model["id"]), limit=100), *await store.unpublished(limit=100)]
     assert len(kept) > 4
     for each in kept:
         assert b"hunter2" not in msgspec.json.encode(each)

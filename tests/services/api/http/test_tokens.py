@@ -8,6 +8,7 @@ import re
 import msgspec
 import pytest
 
+from services.api.ports import EntryQuery
 from services.api.store.store import MongoStore
 from services.core.aggregates import MODEL
 from services.core.errors import NotFound
@@ -52,7 +53,7 @@ async def test_a_secret_is_stored_encrypted_and_is_in_no_event(api: Client, at: 
     secret = token["token"].encode()
     ciphertext = await store.secret(token["id"])
     assert secret not in ciphertext
-    assert secret not in msgspec.json.encode(await store.history(aggregate_id=None, limit=1000))
+    assert secret not in msgspec.json.encode(await store.entries(EntryQuery(), limit=1000))
 
 
 async def test_a_token_made_anew_replaces_the_old_one(api: Client, at: str, store: MongoStore) -> None:
