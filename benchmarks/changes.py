@@ -10,7 +10,7 @@ from nats.aio.msg import Msg
 
 from benchmarks.api_alone import ApiAlone
 from benchmarks.figures import Figure, percentile
-from benchmarks.histories import built, happened, published, store_history, version_of
+from benchmarks.histories import built, happened, published, store_history
 from benchmarks.observed import Observed
 from benchmarks.stage import Stage
 from services.api.store.database import Database
@@ -19,6 +19,7 @@ from services.core.records import BuildPhase, BuildReport
 from services.kit.bus import Bus
 from services.kit.clock import now
 from services.kit.wake import Wake
+from tests.makers import version_id
 
 HOW = (
     "Api with bus and database and nobody else. This process reports builds as a builder does, then shows instances as "
@@ -104,7 +105,7 @@ class Events:
 
 
 def _key(number: int, what: str) -> str:
-    return f"{version_of(number)}.{what}"
+    return f"{version_id(number)}.{what}"
 
 
 _WHAT = {BuildPhase.BUILDING: "build-started", BuildPhase.COMPLETE: "build-completed"}

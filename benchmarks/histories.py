@@ -13,30 +13,22 @@ from services.api.store.documents import link_document, plain
 from services.core.aggregates import MODEL, entries, fold
 from services.core.audit import GENESIS, chained
 from services.core.commands import (
-    CreateModel,
     DescribeModel,
     ModelCommand,
-    PublishVersion,
     RecordBuild,
     RecordReady,
     RecordStopped,
     StartVersion,
     StopVersion,
 )
-from services.core.events import Actor, ActorKind, Entry, Source
-from services.core.ids import AggregateId, CommandId, Digest, VersionId
+from services.core.events import Entry
+from services.core.ids import AggregateId, CommandId, Digest
 from services.core.model import Model
 from services.core.records import BuildPhase, BuildReport
-from services.core.settings import Settings
 from services.kit.clock import now
+from tests.makers import PERSON, create, publish, version_id
 
-_ACTOR = Actor(kind=ActorKind.PERSON, id="a" * 24, name="ada")
-_AT_ONCE = 100
-
-
-def version_of(number: int) -> VersionId:
-    """The id of the one version of model `number`."""
-    return VersionId(f"{number:024x}")
+_AT_ONCE = 100  # more events at once outgrow the small cache of the embedded database
 
 
 def model_of(number: int) -> AggregateId:
@@ -45,52 +37,34 @@ def model_of(number: int) -> AggregateId:
 
 def published(number: int) -> list[ModelCommand]:
     """Model `number` with a version that waits to be built."""
-    source = Source(
-        project_id=AggregateId("c" * 24),
-        user_name="ada",
-        project_name="growth",
-        commit_id="e" * 24,
-        snapshot=Digest("f" * 64),
-        file="predict.py",
-        function="predict",
-        environment_id=AggregateId("9" * 24),
-        environment_revision_id="8" * 24,
-    )
-    create = CreateModel(
-        name=f"model-{number:05}",
-        description="one of many",
-        owner_id=AggregateId(_ACTOR.id),
-        project_id=source.project_id,
-        environment_id=source.environment_id,
-        settings=Settings(instances=1),
-    )
-    return [create, PublishVersion(version_id=version_of(number), source=source)]
+    created = create(name=f"model-{number:05}", description="one of many")
+    return [created, publish(number)]
 
 
 def built(number: int, phase: BuildPhase = BuildPhase.COMPLETE) -> BuildReport:
     artifact = Digest("d" * 64) if phase is BuildPhase.COMPLETE else None
     return BuildReport(
-        model_id=model_of(number), version_id=version_of(number), attempt=1, phase=phase, artifact=artifact
+        model_id=model_of(number), version_id=version_id(number), attempt=1, phase=phase, artifact=artifact
     )
 
 
 def busy(number: int) -> Iterator[ModelCommand]:
     """The endless life of model `number`: built, then started, stopped and described again and again."""
-    version_id = version_of(number)
+    version = version_id(number)
     yield from published(number)
     yield RecordBuild(report=built(number))
     for generation in count(1):
         if generation > 1:
-            yield StartVersion(version_id=version_id)
-        yield RecordReady(version_id=version_id, generation=generation)
+            yield StartVersion(version_id=version)
+        yield RecordReady(version_id=version, generation=generation)
         yield DescribeModel(
             name=f"model-{number:05}",
             description=f"in its generation {generation}",
             environment_id=AggregateId("9" * 24),
             instances=1 + generation % 2,
         )
-        yield StopVersion(version_id=version_id)
-        yield RecordStopped(version_id=version_id, generation=generation)
+        yield StopVersion(version_id=version)
+        yield RecordStopped(version_id=version, generation=generation)
 
 
 def happened(number: int, commands: Iterator[ModelCommand], *, at: datetime) -> Iterator[Entry]:
@@ -105,7 +79,7 @@ def happened(number: int, commands: Iterator[ModelCommand], *, at: datetime) -> 
             after_revision=0 if model is None else model.revision,
             command_id=CommandId(f"{number}-{place}"),
             at=at + timedelta(seconds=place),
-            actor=_ACTOR,
+            actor=PERSON,
         )
         model = fold(MODEL, fresh, model)
         yield from fresh
@@ -118,12 +92,12 @@ def busy_history(number: int, events: int) -> list[Entry]:
 
 def many_versions(number: int, versions: int) -> list[Entry]:
     """The life of a model that got a version after another, each built."""
-    create, first = published(number)
-    commands: list[ModelCommand] = [create]
+    created, first = published(number)
+    commands: list[ModelCommand] = [created]
     for place in range(versions):
-        version_id = VersionId(f"{place:024x}")
-        commands.append(replace(first, version_id=version_id))
-        commands.append(RecordBuild(report=replace(built(number), version_id=version_id)))
+        version = version_id(place)
+        commands.append(replace(first, version_id=version))
+        commands.append(RecordBuild(report=replace(built(number), version_id=version)))
     return list(happened(number, iter(commands), at=now() - timedelta(seconds=len(commands))))
 
 
