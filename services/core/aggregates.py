@@ -8,12 +8,18 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from services.core import configuration, decisions, environment, model, person, project, quota
+from services.core import configuration, decisions, environment, model, organisation, person, project, quota
 from services.core.events import Actor, Entry, Event
 from services.core.ids import AggregateId, CommandId, EventId
 
 State = (
-    model.Model | project.Project | environment.Environment | person.Person | configuration.Configuration | quota.Quotas
+    model.Model
+    | project.Project
+    | environment.Environment
+    | person.Person
+    | organisation.Organisation
+    | configuration.Configuration
+    | quota.Quotas
 )
 S = TypeVar("S", bound=State)
 
@@ -31,10 +37,12 @@ MODEL = Aggregate("model", model.Model, decisions.decide, model.evolve)
 PROJECT = Aggregate("project", project.Project, project.decide, project.evolve)
 ENVIRONMENT = Aggregate("environment", environment.Environment, environment.decide, environment.evolve)
 PERSON = Aggregate("person", person.Person, person.decide, person.evolve)
+ORGANISATION = Aggregate("organisation", organisation.Organisation, organisation.decide, organisation.evolve)
 CONFIGURATION = Aggregate("configuration", configuration.Configuration, configuration.decide, configuration.evolve)
 QUOTAS = Aggregate("quotas", quota.Quotas, quota.decide, quota.evolve)
 AGGREGATES: dict[str, Aggregate[Any]] = {
-    aggregate.name: aggregate for aggregate in (MODEL, PROJECT, ENVIRONMENT, PERSON, CONFIGURATION, QUOTAS)
+    aggregate.name: aggregate
+    for aggregate in (MODEL, PROJECT, ENVIRONMENT, PERSON, ORGANISATION, CONFIGURATION, QUOTAS)
 }
 
 

@@ -5,9 +5,11 @@ Ids of what is created come with the command, so that deciding stays pure and a 
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import msgspec
 
-from services.core.events import Source
+from services.core.events import CollaboratorKind, ModelRole, ProjectRole, SignInMethod, Source, Tag
 from services.core.ids import AggregateId, Digest, VersionId
 from services.core.records import BuildReport, Rollout
 from services.core.settings import Defaults, Settings
@@ -56,6 +58,32 @@ class ArchiveModel(Command, frozen=True, kw_only=True):
 
 class RestoreModel(Command, frozen=True, kw_only=True):
     pass
+
+
+class SetVisibility(Command, frozen=True, kw_only=True):
+    is_public: bool
+
+
+class SetRestriction(Command, frozen=True, kw_only=True):
+    is_restricted: bool
+
+
+class SetCollaborator(Command, frozen=True, kw_only=True):
+    collaborator_id: AggregateId
+    kind: CollaboratorKind
+    name: str
+    role: ModelRole
+
+
+class RemoveCollaborator(Command, frozen=True, kw_only=True):
+    collaborator_id: AggregateId
+
+
+class TransferOwnership(Command, frozen=True, kw_only=True):
+    """`previous_name`: what the owner so far is called."""
+
+    owner_id: AggregateId
+    previous_name: str
 
 
 class PublishVersion(Command, frozen=True, kw_only=True):
@@ -162,6 +190,7 @@ class CreateAccessToken(Command, frozen=True, kw_only=True):
     token_id: str
     name: str
     token_hash: str
+    is_internal: bool = False
 
 
 class RegenerateAccessToken(Command, frozen=True, kw_only=True):
@@ -184,6 +213,11 @@ ModelCommand = (
     | ScaleInstances
     | ArchiveModel
     | RestoreModel
+    | SetVisibility
+    | SetRestriction
+    | SetCollaborator
+    | RemoveCollaborator
+    | TransferOwnership
     | PublishVersion
     | StartVersion
     | StopVersion
@@ -224,7 +258,53 @@ class CommitSnapshot(Command, frozen=True, kw_only=True):
     message: str = ""
 
 
-ProjectCommand = CreateProject | CommitSnapshot
+class DescribeProject(Command, frozen=True, kw_only=True):
+    """None: as it is."""
+
+    description: str | None = None
+    visibility: str | None = None
+
+
+class SetProjectCollaborator(Command, frozen=True, kw_only=True):
+    collaborator_id: AggregateId
+    kind: CollaboratorKind
+    name: str
+    role: ProjectRole
+
+
+class RemoveProjectCollaborator(Command, frozen=True, kw_only=True):
+    collaborator_id: AggregateId
+
+
+class AddTags(Command, frozen=True, kw_only=True):
+    """One whose name the project has already is left aside."""
+
+    tags: tuple[Tag, ...]
+
+
+class RemoveTag(Command, frozen=True, kw_only=True):
+    tag_id: str
+
+
+class ArchiveProject(Command, frozen=True, kw_only=True):
+    pass
+
+
+class RestoreProject(Command, frozen=True, kw_only=True):
+    pass
+
+
+ProjectCommand = (
+    CreateProject
+    | CommitSnapshot
+    | DescribeProject
+    | SetProjectCollaborator
+    | RemoveProjectCollaborator
+    | AddTags
+    | RemoveTag
+    | ArchiveProject
+    | RestoreProject
+)
 
 
 class CreateEnvironment(Command, frozen=True, kw_only=True):
@@ -240,7 +320,11 @@ class ReviseEnvironment(Command, frozen=True, kw_only=True):
     requirements: str
 
 
-EnvironmentCommand = CreateEnvironment | ReviseEnvironment
+class ArchiveEnvironment(Command, frozen=True, kw_only=True):
+    pass
+
+
+EnvironmentCommand = CreateEnvironment | ReviseEnvironment | ArchiveEnvironment
 
 
 class AddPerson(Command, frozen=True, kw_only=True):
@@ -260,7 +344,96 @@ class RevokeApiKey(Command, frozen=True, kw_only=True):
     key_id: str
 
 
-PersonCommand = AddPerson | AddApiKey | RevokeApiKey
+class DescribePerson(Command, frozen=True, kw_only=True):
+    """None: as it is."""
+
+    email: str | None = None
+    full_name: str | None = None
+
+
+class SetAdministrator(Command, frozen=True, kw_only=True):
+    is_administrator: bool
+
+
+class DisablePerson(Command, frozen=True, kw_only=True):
+    pass
+
+
+class EnablePerson(Command, frozen=True, kw_only=True):
+    pass
+
+
+class SetPassword(Command, frozen=True, kw_only=True):
+    """The hash itself goes the way of secrets. All sessions end but `kept_session_id`."""
+
+    kept_session_id: str = ""
+
+
+class LinkIdentity(Command, frozen=True, kw_only=True):
+    issuer: str
+    subject: str
+
+
+class SignIn(Command, frozen=True, kw_only=True):
+    session_id: str
+    session_hash: str
+    method: SignInMethod
+    expires_at: datetime
+
+
+class SignOut(Command, frozen=True, kw_only=True):
+    session_id: str
+
+
+class SignOutEverywhere(Command, frozen=True, kw_only=True):
+    pass
+
+
+class RefuseSignIn(Command, frozen=True, kw_only=True):
+    method: SignInMethod
+    reason: str
+
+
+class RefuseAttempt(Command, frozen=True, kw_only=True):
+    action: str
+    method: str
+    path: str
+    about_id: str = ""
+
+
+PersonCommand = (
+    AddPerson
+    | DescribePerson
+    | SetAdministrator
+    | DisablePerson
+    | EnablePerson
+    | SetPassword
+    | LinkIdentity
+    | SignIn
+    | SignOut
+    | SignOutEverywhere
+    | RefuseSignIn
+    | RefuseAttempt
+    | AddApiKey
+    | RevokeApiKey
+)
+
+
+class CreateOrganisation(Command, frozen=True, kw_only=True):
+    name: str
+    owner_id: AggregateId
+
+
+class SetMember(Command, frozen=True, kw_only=True):
+    person_id: AggregateId
+    is_owner: bool = False
+
+
+class RemoveMember(Command, frozen=True, kw_only=True):
+    person_id: AggregateId
+
+
+OrganisationCommand = CreateOrganisation | SetMember | RemoveMember
 
 
 class SetConfiguration(Command, frozen=True, kw_only=True):
@@ -289,4 +462,12 @@ class ChangeQuota(Command, frozen=True, kw_only=True):
 
 ConfigurationCommand = SetConfiguration
 QuotaCommand = CreateQuota | ChangeQuota
-AnyCommand = ModelCommand | ProjectCommand | EnvironmentCommand | PersonCommand | ConfigurationCommand | QuotaCommand
+AnyCommand = (
+    ModelCommand
+    | ProjectCommand
+    | EnvironmentCommand
+    | PersonCommand
+    | OrganisationCommand
+    | ConfigurationCommand
+    | QuotaCommand
+)

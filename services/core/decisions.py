@@ -1,6 +1,7 @@
 """This file is what a command on a Model API brings about.
 
-core/promotion decides who answers its labels, core/tuning what a change of settings does, core/takeover in which order.
+core/promotion decides who answers its labels, core/tuning what a change of settings does, core/takeover in which order,
+core/sharing who may reach it.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from services.core import promotion, tokens, tuning
+from services.core import promotion, sharing, tokens, tuning
 from services.core import settings as bounds
 from services.core.commands import (
     ArchiveModel,
@@ -31,15 +32,20 @@ from services.core.commands import (
     RecordStalled,
     RecordStopped,
     RegenerateAccessToken,
+    RemoveCollaborator,
     RestartVersion,
     RestoreModel,
     RevokeAccessToken,
     RollBack,
     ScaleInstances,
     SetCanary,
+    SetCollaborator,
+    SetRestriction,
+    SetVisibility,
     ShowAccessToken,
     StartVersion,
     StopVersion,
+    TransferOwnership,
     WithdrawCanary,
 )
 from services.core.errors import NotFound, Refused
@@ -252,6 +258,11 @@ _DECISIONS: dict[type, Callable[[Model, Any], tuple[Event, ...]]] = {
     ScaleInstances: tuning.scale,
     ArchiveModel: _archive,
     RestoreModel: _restore,
+    SetVisibility: sharing.set_visibility,
+    SetRestriction: sharing.set_restriction,
+    SetCollaborator: sharing.set_collaborator,
+    RemoveCollaborator: sharing.remove_collaborator,
+    TransferOwnership: sharing.transfer,
     PublishVersion: _publish,
     StartVersion: _start,
     StopVersion: _stop,

@@ -7,9 +7,9 @@ from datetime import datetime
 import msgspec
 from msgspec.structs import replace
 
-from services.core.commands import CreateEnvironment, EnvironmentCommand, ReviseEnvironment
-from services.core.errors import NotFound
-from services.core.events import Entry, EnvironmentCreated, EnvironmentRevised, Event
+from services.core.commands import ArchiveEnvironment, CreateEnvironment, EnvironmentCommand, ReviseEnvironment
+from services.core.errors import NotFound, Refused
+from services.core.events import Entry, EnvironmentArchived, EnvironmentCreated, EnvironmentRevised, Event
 from services.core.ids import AggregateId
 
 
@@ -32,6 +32,7 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     visibility: str
     created_at: datetime
+    is_archived: bool = False
     revisions: tuple[EnvironmentRevision, ...] = ()
 
     @property
@@ -50,12 +51,18 @@ def decide(environment: Environment | None, command: EnvironmentCommand) -> tupl
         case ReviseEnvironment():
             if environment is None:
                 raise NotFound("there is no such environment")
+            if environment.is_archived:
+                raise Refused(f"environment {environment.name!r} is archived")
             if environment.latest.requirements == command.requirements:
                 return ()
             return (_revised(command, number=len(environment.revisions) + 1),)
+        case ArchiveEnvironment():
+            if environment is None:
+                raise NotFound("there is no such environment")
+            return () if environment.is_archived else (EnvironmentArchived(),)
 
 
-def _revised(command: EnvironmentCommand, *, number: int) -> Event:
+def _revised(command: CreateEnvironment | ReviseEnvironment, *, number: int) -> Event:
     return EnvironmentRevised(revision_id=command.revision_id, number=number, requirements=command.requirements)
 
 
@@ -73,6 +80,8 @@ def evolve(environment: Environment | None, entry: Entry) -> Environment:
         )
     if environment is None:
         raise ValueError(f"the history of environment {entry.aggregate_id} does not begin with its creation")
+    if isinstance(event, EnvironmentArchived):
+        return replace(environment, revision=entry.revision, is_archived=True)
     if not isinstance(event, EnvironmentRevised):
         return replace(environment, revision=entry.revision)
     revision = EnvironmentRevision(

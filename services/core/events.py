@@ -20,6 +20,33 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
     """Something that happened to one aggregate."""
 
 
+class CollaboratorKind(StrEnum):
+    PERSON = "person"
+    ORGANISATION = "organisation"  # every member has the role
+
+
+class ModelRole(StrEnum):
+    """What a collaborator of a model may do: see core/access."""
+
+    VIEWER = "Viewer"
+    EDITOR = "Editor"
+    OWNER = "Owner"
+
+
+class ProjectRole(StrEnum):
+    """What a collaborator of a project may do, by the names that existing clients send."""
+
+    CONTRIBUTOR = "Contributor"
+    RESULTS_CONSUMER = "ResultsConsumer"
+    LAUNCHER_USER = "LauncherUser"
+    PROJECT_IMPORTER = "ProjectImporter"
+
+
+class SignInMethod(StrEnum):
+    PASSWORD = "password"  # noqa: S105  # a name, not a password
+    OPENID_CONNECT = "openid-connect"
+
+
 class ModelCreated(Event, frozen=True, kw_only=True, tag="model.created"):
     name: str
     description: str
@@ -83,6 +110,46 @@ class ModelRestored(Event, frozen=True, kw_only=True, tag="model.restored"):
 
 class ModelArchived(Event, frozen=True, kw_only=True, tag="model.archived"):
     pass
+
+
+class VisibilitySet(Event, frozen=True, kw_only=True, tag="model.visibility-set"):
+    """Public: everybody with an account finds and sees the model; private: collaborators only."""
+
+    is_public: bool
+
+
+class RestrictionSet(Event, frozen=True, kw_only=True, tag="model.restriction-set"):
+    """Restricted: calls need an access token."""
+
+    is_restricted: bool
+
+
+class CollaboratorSet(Event, frozen=True, kw_only=True, tag="model.collaborator-set"):
+    """Invited, or given another role. `name` is what the collaborator was called then."""
+
+    collaborator_id: AggregateId
+    kind: CollaboratorKind
+    name: str
+    role: ModelRole
+
+
+class CollaboratorRemoved(Event, frozen=True, kw_only=True, tag="model.collaborator-removed"):
+    collaborator_id: AggregateId
+
+
+class OwnershipTransferred(Event, frozen=True, kw_only=True, tag="model.ownership-transferred"):
+    """Who owned the model before is an editor of it from here on."""
+
+    owner_id: AggregateId
+    previous_id: AggregateId
+    previous_name: str
+
+
+class Tag(msgspec.Struct, frozen=True, kw_only=True):
+    """A word that people find a project by."""
+
+    id: str
+    name: str
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):
@@ -204,9 +271,12 @@ class VersionStopped(Event, frozen=True, kw_only=True, tag="version.stopped"):
 
 
 class AccessTokenCreated(Event, frozen=True, kw_only=True, tag="token.created"):
+    """An internal one is the platform's own, for calls on behalf of collaborators: nobody is shown it."""
+
     token_id: str
     name: str
     token_hash: str
+    is_internal: bool = False
 
 
 class AccessTokenRegenerated(Event, frozen=True, kw_only=True, tag="token.regenerated"):
@@ -238,6 +308,36 @@ class SnapshotCommitted(Event, frozen=True, kw_only=True, tag="project.snapshot-
     message: str = ""
 
 
+class ProjectDescribed(Event, frozen=True, kw_only=True, tag="project.described"):
+    description: str
+    visibility: str
+
+
+class ProjectCollaboratorSet(Event, frozen=True, kw_only=True, tag="project.collaborator-set"):
+    collaborator_id: AggregateId
+    kind: CollaboratorKind
+    name: str
+    role: ProjectRole
+
+
+class ProjectCollaboratorRemoved(Event, frozen=True, kw_only=True, tag="project.collaborator-removed"):
+    collaborator_id: AggregateId
+
+
+class ProjectTagged(Event, frozen=True, kw_only=True, tag="project.tagged"):
+    """`tags`: all that the project has from here on."""
+
+    tags: tuple[Tag, ...]
+
+
+class ProjectArchived(Event, frozen=True, kw_only=True, tag="project.archived"):
+    """It is not listed any more. Its files stay, and so do the models that were made of it."""
+
+
+class ProjectRestored(Event, frozen=True, kw_only=True, tag="project.restored"):
+    pass
+
+
 class EnvironmentCreated(Event, frozen=True, kw_only=True, tag="environment.created"):
     owner_id: AggregateId
     name: str
@@ -250,11 +350,78 @@ class EnvironmentRevised(Event, frozen=True, kw_only=True, tag="environment.revi
     requirements: str
 
 
+class EnvironmentArchived(Event, frozen=True, kw_only=True, tag="environment.archived"):
+    """No new version may name it. What was built of it stays."""
+
+
 class PersonAdded(Event, frozen=True, kw_only=True, tag="person.added"):
     user_name: str
     email: str
     full_name: str
     is_administrator: bool
+
+
+class PersonDescribed(Event, frozen=True, kw_only=True, tag="person.described"):
+    email: str
+    full_name: str
+
+
+class AdministratorSet(Event, frozen=True, kw_only=True, tag="person.administrator-set"):
+    is_administrator: bool
+
+
+class PersonDisabled(Event, frozen=True, kw_only=True, tag="person.disabled"):
+    """Neither keys nor sessions nor a password open anything any more; the sessions are ended."""
+
+
+class PersonEnabled(Event, frozen=True, kw_only=True, tag="person.enabled"):
+    pass
+
+
+class PasswordSet(Event, frozen=True, kw_only=True, tag="person.password-set"):
+    """Its hash is stored apart, and is in no event. All sessions are ended but `kept_session_id`."""
+
+    kept_session_id: str = ""
+
+
+class IdentityLinked(Event, frozen=True, kw_only=True, tag="person.identity-linked"):
+    """Whoever `issuer` calls `subject` is this person (OpenID Connect)."""
+
+    issuer: str
+    subject: str
+
+
+class SignedIn(Event, frozen=True, kw_only=True, tag="person.signed-in"):
+    """A browser session began. `session_hash` is the SHA-256 of its cookie."""
+
+    session_id: str
+    session_hash: str
+    method: SignInMethod
+    expires_at: datetime
+
+
+class SignedOut(Event, frozen=True, kw_only=True, tag="person.signed-out"):
+    session_id: str
+
+
+class SignedOutEverywhere(Event, frozen=True, kw_only=True, tag="person.signed-out-everywhere"):
+    pass
+
+
+class SignInRefused(Event, frozen=True, kw_only=True, tag="person.sign-in-refused"):
+    """Somebody tried to sign in as this person, and did not prove it."""
+
+    method: SignInMethod
+    reason: str
+
+
+class AttemptRefused(Event, frozen=True, kw_only=True, tag="person.attempt-refused"):
+    """The person asked for what they may not do. `about_id`: the model, project … it was about, if any."""
+
+    action: str
+    method: str
+    path: str
+    about_id: str = ""
 
 
 class ApiKeyAdded(Event, frozen=True, kw_only=True, tag="person.api-key-added"):
@@ -265,6 +432,24 @@ class ApiKeyAdded(Event, frozen=True, kw_only=True, tag="person.api-key-added"):
 
 class ApiKeyRevoked(Event, frozen=True, kw_only=True, tag="person.api-key-revoked"):
     key_id: str
+
+
+class OrganisationCreated(Event, frozen=True, kw_only=True, tag="organisation.created"):
+    """Its first member is who made it."""
+
+    name: str
+    owner_id: AggregateId
+
+
+class MemberSet(Event, frozen=True, kw_only=True, tag="organisation.member-set"):
+    """Added, or made an owner or none: owners of an organisation change its members."""
+
+    person_id: AggregateId
+    is_owner: bool
+
+
+class MemberRemoved(Event, frozen=True, kw_only=True, tag="organisation.member-removed"):
+    person_id: AggregateId
 
 
 class ConfigurationSet(Event, frozen=True, kw_only=True, tag="configuration.set"):
@@ -301,6 +486,11 @@ ModelEvent = (
     | RolloutMeasured
     | ModelRestored
     | ModelArchived
+    | VisibilitySet
+    | RestrictionSet
+    | CollaboratorSet
+    | CollaboratorRemoved
+    | OwnershipTransferred
     | VersionPublished
     | BuildStarted
     | BuildCompleted
@@ -321,12 +511,39 @@ ModelEvent = (
     | AccessTokenRevoked
     | AccessTokenShown
 )
-ProjectEvent = ProjectCreated | SnapshotCommitted
-EnvironmentEvent = EnvironmentCreated | EnvironmentRevised
-PersonEvent = PersonAdded | ApiKeyAdded | ApiKeyRevoked
+ProjectEvent = (
+    ProjectCreated
+    | ProjectDescribed
+    | ProjectCollaboratorSet
+    | ProjectCollaboratorRemoved
+    | ProjectTagged
+    | ProjectArchived
+    | ProjectRestored
+    | SnapshotCommitted
+)
+EnvironmentEvent = EnvironmentCreated | EnvironmentRevised | EnvironmentArchived
+PersonEvent = (
+    PersonAdded
+    | PersonDescribed
+    | AdministratorSet
+    | PersonDisabled
+    | PersonEnabled
+    | PasswordSet
+    | IdentityLinked
+    | SignedIn
+    | SignedOut
+    | SignedOutEverywhere
+    | SignInRefused
+    | AttemptRefused
+    | ApiKeyAdded
+    | ApiKeyRevoked
+)
+OrganisationEvent = OrganisationCreated | MemberSet | MemberRemoved
 ConfigurationEvent = ConfigurationSet
 QuotaEvent = QuotaCreated | QuotaChanged
-AnyEvent = ModelEvent | ProjectEvent | EnvironmentEvent | PersonEvent | ConfigurationEvent | QuotaEvent
+AnyEvent = (
+    ModelEvent | ProjectEvent | EnvironmentEvent | PersonEvent | OrganisationEvent | ConfigurationEvent | QuotaEvent
+)
 
 
 class ActorKind(StrEnum):
@@ -349,7 +566,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     id: EventId
     at: datetime
     actor: Actor
-    aggregate: str  # model, project, environment, person
+    aggregate: str  # model, project, environment, person, organisation …
     aggregate_id: AggregateId
     revision: int
     event: AnyEvent

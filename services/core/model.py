@@ -14,6 +14,9 @@ from services.core.events import (
     AccessTokenRevoked,
     CanaryEnded,
     CanarySet,
+    CollaboratorKind,
+    CollaboratorRemoved,
+    CollaboratorSet,
     DefaultsPickedUp,
     DeploymentOrdered,
     Entry,
@@ -25,10 +28,14 @@ from services.core.events import (
     ModelCreated,
     ModelDescribed,
     ModelRestored,
+    ModelRole,
+    OwnershipTransferred,
     RestartOrdered,
+    RestrictionSet,
     RolloutMeasured,
     SettingsChanged,
     VersionPublished,
+    VisibilitySet,
 )
 from services.core.ids import AggregateId, VersionId
 from services.core.lifecycle import Version, evolve_version, promise, relabel
@@ -50,6 +57,16 @@ class AccessToken(msgspec.Struct, frozen=True, kw_only=True):
     created_by: str
     generated_at: datetime
     generated_by: str
+    is_internal: bool = False  # the platform's own, for calls on behalf of collaborators
+
+
+class Collaborator(msgspec.Struct, frozen=True, kw_only=True):
+    """A person or an organisation with a role. `name`: as it was called when it was invited."""
+
+    id: AggregateId
+    kind: CollaboratorKind
+    name: str
+    role: ModelRole
 
 
 class Canary(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,6 +93,8 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     created_by: str
     changed_at: datetime
     is_archived: bool = False
+    is_public: bool = False
+    collaborators: tuple[Collaborator, ...] = ()
     labels: dict[str, VersionId] = {}
     versions: tuple[Version, ...] = ()
     previous: dict[str, VersionId] = {}  # label -> the version it led to before
@@ -118,12 +137,20 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
         known = self.labels.get(LATEST) or self.previous.get(LATEST)
         return self.version(known) if known is not None else (self.versions[-1] if self.versions else None)
 
+    def collaborator(self, collaborator_id: str) -> Collaborator | None:
+        return next((each for each in self.collaborators if each.id == collaborator_id), None)
+
     def token(self, token_id: str) -> AccessToken:
-        """The live access token with this id; `NotFound` if it never was or is revoked."""
+        """The live access token of people with this id; `NotFound` if it never was or is revoked."""
         for token in self.tokens:
-            if token.id == token_id:
+            if token.id == token_id and not token.is_internal:
                 return token
         raise NotFound(f"model {self.name!r} has no access token {token_id}")
+
+    @property
+    def internal_token(self) -> AccessToken | None:
+        """What the platform itself calls with, on behalf of collaborators."""
+        return next((token for token in self.tokens if token.is_internal), None)
 
 
 def evolve(model: Model | None, entry: Entry) -> Model:
@@ -164,6 +191,12 @@ def _apply(model: Model, entry: Entry) -> Model:
             return replace(model, scaled_to=event.instances)
         case ModelArchived() | ModelRestored():
             return replace(model, is_archived=isinstance(event, ModelArchived))
+        case VisibilitySet():
+            return replace(model, is_public=event.is_public)
+        case RestrictionSet():
+            return replace(model, is_restricted=event.is_restricted)
+        case CollaboratorSet() | CollaboratorRemoved() | OwnershipTransferred():
+            return _share(model, event)
         case CanarySet():
             canary = Canary(version_id=event.version_id, share=event.share)
             return replace(model, canaries=model.canaries | {event.label: canary})
@@ -188,6 +221,27 @@ def _apply(model: Model, entry: Entry) -> Model:
             return replace(model, versions=tuple(versions))
         case _:
             return model
+
+
+def _share(model: Model, event: CollaboratorSet | CollaboratorRemoved | OwnershipTransferred) -> Model:
+    match event:
+        case CollaboratorSet():
+            invited = Collaborator(id=event.collaborator_id, kind=event.kind, name=event.name, role=event.role)
+            return replace(model, collaborators=(*_others(model, invited.id), invited))
+        case CollaboratorRemoved():
+            return replace(model, collaborators=_others(model, event.collaborator_id))
+        case OwnershipTransferred():
+            stays = Collaborator(
+                id=event.previous_id,
+                kind=CollaboratorKind.PERSON,
+                name=event.previous_name,
+                role=ModelRole.EDITOR,
+            )
+            return replace(model, owner_id=event.owner_id, collaborators=(*_others(model, event.owner_id), stays))
+
+
+def _others(model: Model, collaborator_id: str) -> tuple[Collaborator, ...]:
+    return tuple(each for each in model.collaborators if each.id != collaborator_id)
 
 
 def _evolve_version(model: Model, version: Version, entry: Entry) -> Version:
@@ -236,6 +290,7 @@ def _tokens(
                 created_by=who,
                 generated_at=entry.at,
                 generated_by=who,
+                is_internal=event.is_internal,
             )
             return (*tokens, created)
         case AccessTokenRegenerated():

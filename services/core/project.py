@@ -1,16 +1,48 @@
-"""This file is the project aggregate: a person's files, frozen into snapshots (commits) that never change."""
+"""This file is the project aggregate: a person's files, frozen into snapshots (commits) that never change, and who
+works on them.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
+from typing import Any
 
 import msgspec
 from msgspec.structs import replace
 
-from services.core.commands import CommitSnapshot, CreateProject, ProjectCommand
-from services.core.errors import NotFound
-from services.core.events import Entry, Event, ProjectCreated, SnapshotCommitted
+from services.core.commands import (
+    AddTags,
+    ArchiveProject,
+    CommitSnapshot,
+    CreateProject,
+    DescribeProject,
+    ProjectCommand,
+    RemoveProjectCollaborator,
+    RemoveTag,
+    RestoreProject,
+    SetProjectCollaborator,
+)
+from services.core.errors import NotFound, Refused
+from services.core.events import (
+    CollaboratorKind,
+    Entry,
+    Event,
+    ProjectArchived,
+    ProjectCollaboratorRemoved,
+    ProjectCollaboratorSet,
+    ProjectCreated,
+    ProjectDescribed,
+    ProjectRestored,
+    ProjectRole,
+    ProjectTagged,
+    SnapshotCommitted,
+    Tag,
+)
 from services.core.ids import AggregateId, Digest
+
+MAX_COLLABORATORS = 500
+MAX_TAGS = 100
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,6 +57,15 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     committed_by: str
 
 
+class ProjectCollaborator(msgspec.Struct, frozen=True, kw_only=True):
+    """A person or an organisation that works on the project. `name`: as it was called when it was invited."""
+
+    id: AggregateId
+    kind: CollaboratorKind
+    name: str
+    role: ProjectRole
+
+
 class Project(msgspec.Struct, frozen=True, kw_only=True):
     """The folded state of a project; `snapshots` in the order they were committed."""
 
@@ -34,8 +75,11 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
     owner_name: str
     name: str
     description: str
-    visibility: str
+    visibility: str  # Public, Searchable or Private
     created_at: datetime
+    is_archived: bool = False
+    collaborators: tuple[ProjectCollaborator, ...] = ()
+    tags: tuple[Tag, ...] = ()
     snapshots: tuple[Snapshot, ...] = ()
 
     def snapshot(self, commit_id: str | None) -> Snapshot:
@@ -49,18 +93,17 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
                 return snapshot
         raise NotFound(f"project {self.name!r} has no commit {commit_id}")
 
+    def collaborator(self, collaborator_id: str) -> ProjectCollaborator | None:
+        return next((each for each in self.collaborators if each.id == collaborator_id), None)
+
 
 def decide(project: Project | None, command: ProjectCommand) -> tuple[Event, ...]:
-    """What `command` brings about. Committing what the newest snapshot holds already brings about nothing."""
-    match command:
-        case CreateProject():
-            return () if project is not None else (_created(command),)
-        case CommitSnapshot():
-            if project is None:
-                raise NotFound("there is no such project")
-            if project.snapshots and project.snapshots[-1].snapshot == command.snapshot:
-                return ()
-            return (_committed(command),)
+    """What `command` brings about; nothing when it is already so."""
+    if isinstance(command, CreateProject):
+        return () if project is not None else (_created(command),)
+    if project is None:
+        raise NotFound("there is no such project")
+    return _DECISIONS[type(command)](project, command)
 
 
 def _created(command: CreateProject) -> Event:
@@ -73,14 +116,83 @@ def _created(command: CreateProject) -> Event:
     )
 
 
-def _committed(command: CommitSnapshot) -> Event:
-    return SnapshotCommitted(
+def _commit(project: Project, command: CommitSnapshot) -> tuple[Event, ...]:
+    """Committing what the newest snapshot holds already brings about nothing."""
+    if project.snapshots and project.snapshots[-1].snapshot == command.snapshot:
+        return ()
+    _refuse_archived(project)
+    committed = SnapshotCommitted(
         commit_id=command.commit_id,
         snapshot=command.snapshot,
         files=command.files,
         size_bytes=command.size_bytes,
         message=command.message,
     )
+    return (committed,)
+
+
+def _describe(project: Project, command: DescribeProject) -> tuple[Event, ...]:
+    description = project.description if command.description is None else command.description
+    visibility = project.visibility if command.visibility is None else command.visibility
+    is_so = (description, visibility) == (project.description, project.visibility)
+    return () if is_so else (ProjectDescribed(description=description, visibility=visibility),)
+
+
+def _set_collaborator(project: Project, command: SetProjectCollaborator) -> tuple[Event, ...]:
+    if command.collaborator_id == project.owner_id:
+        raise Refused(f"{command.name} owns project {project.name!r} and needs no role in it")
+    known = project.collaborator(command.collaborator_id)
+    if known is not None and known.role is command.role:
+        return ()
+    if known is None and len(project.collaborators) >= MAX_COLLABORATORS:
+        raise Refused(f"a project has at most {MAX_COLLABORATORS} collaborators: invite an organisation")
+    invited = ProjectCollaboratorSet(
+        collaborator_id=command.collaborator_id, kind=command.kind, name=command.name, role=command.role
+    )
+    return (invited,)
+
+
+def _remove_collaborator(project: Project, command: RemoveProjectCollaborator) -> tuple[Event, ...]:
+    if project.collaborator(command.collaborator_id) is None:
+        raise NotFound(f"project {project.name!r} has no collaborator {command.collaborator_id}")
+    return (ProjectCollaboratorRemoved(collaborator_id=command.collaborator_id),)
+
+
+def _add_tags(project: Project, command: AddTags) -> tuple[Event, ...]:
+    known = {tag.name for tag in project.tags}
+    added: dict[str, Tag] = {}
+    for tag in command.tags:
+        if tag.name not in known:
+            added.setdefault(tag.name, tag)
+    if not added:
+        return ()
+    if len(project.tags) + len(added) > MAX_TAGS:
+        raise Refused(f"a project has at most {MAX_TAGS} tags")
+    return (ProjectTagged(tags=(*project.tags, *added.values())),)
+
+
+def _remove_tag(project: Project, command: RemoveTag) -> tuple[Event, ...]:
+    kept = tuple(tag for tag in project.tags if tag.id != command.tag_id)
+    if kept == project.tags:
+        raise NotFound(f"project {project.name!r} has no tag {command.tag_id}")
+    return (ProjectTagged(tags=kept),)
+
+
+def _refuse_archived(project: Project) -> None:
+    if project.is_archived:
+        raise Refused(f"project {project.name!r} is archived: restore it first")
+
+
+_DECISIONS: dict[type, Callable[[Project, Any], tuple[Event, ...]]] = {
+    CommitSnapshot: _commit,
+    DescribeProject: _describe,
+    SetProjectCollaborator: _set_collaborator,
+    RemoveProjectCollaborator: _remove_collaborator,
+    AddTags: _add_tags,
+    RemoveTag: _remove_tag,
+    ArchiveProject: lambda project, command: () if project.is_archived else (ProjectArchived(),),
+    RestoreProject: lambda project, command: (ProjectRestored(),) if project.is_archived else (),
+}
 
 
 def evolve(project: Project | None, entry: Entry) -> Project:
@@ -99,9 +211,31 @@ def evolve(project: Project | None, entry: Entry) -> Project:
         )
     if project is None:
         raise ValueError(f"the history of project {entry.aggregate_id} does not begin with its creation")
-    if not isinstance(event, SnapshotCommitted):
-        return replace(project, revision=entry.revision)
-    snapshot = Snapshot(
+    return replace(_apply(project, entry), revision=entry.revision)
+
+
+def _apply(project: Project, entry: Entry) -> Project:
+    event = entry.event
+    match event:
+        case SnapshotCommitted():
+            return replace(project, snapshots=(*project.snapshots, _snapshot(event, entry)))
+        case ProjectDescribed():
+            return replace(project, description=event.description, visibility=event.visibility)
+        case ProjectCollaboratorSet():
+            invited = ProjectCollaborator(id=event.collaborator_id, kind=event.kind, name=event.name, role=event.role)
+            return replace(project, collaborators=(*_without(project, invited.id), invited))
+        case ProjectCollaboratorRemoved():
+            return replace(project, collaborators=_without(project, event.collaborator_id))
+        case ProjectTagged():
+            return replace(project, tags=event.tags)
+        case ProjectArchived() | ProjectRestored():
+            return replace(project, is_archived=isinstance(event, ProjectArchived))
+        case _:
+            return project
+
+
+def _snapshot(event: SnapshotCommitted, entry: Entry) -> Snapshot:
+    return Snapshot(
         commit_id=event.commit_id,
         snapshot=event.snapshot,
         files=event.files,
@@ -110,4 +244,7 @@ def evolve(project: Project | None, entry: Entry) -> Project:
         committed_at=entry.at,
         committed_by=entry.actor.name,
     )
-    return replace(project, revision=entry.revision, snapshots=(*project.snapshots, snapshot))
+
+
+def _without(project: Project, collaborator_id: str) -> tuple[ProjectCollaborator, ...]:
+    return tuple(each for each in project.collaborators if each.id != collaborator_id)

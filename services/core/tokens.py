@@ -19,9 +19,17 @@ def create(model: Model, command: CreateAccessToken) -> tuple[Event, ...]:
     refuse_archived(model)
     if any(token.id == command.token_id for token in model.tokens):
         return ()
-    if any(token.name == command.name for token in model.tokens):
+    if any(token.name == command.name for token in model.tokens if not token.is_internal):
         raise Refused(f"model {model.name!r} already has an access token named {command.name!r}")
-    return (AccessTokenCreated(token_id=command.token_id, name=command.name, token_hash=command.token_hash),)
+    if command.is_internal and model.internal_token is not None:
+        return ()
+    created = AccessTokenCreated(
+        token_id=command.token_id,
+        name=command.name,
+        token_hash=command.token_hash,
+        is_internal=command.is_internal,
+    )
+    return (created,)
 
 
 def regenerate(model: Model, command: RegenerateAccessToken) -> tuple[Event, ...]:

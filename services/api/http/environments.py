@@ -50,9 +50,9 @@ class Environments:
         return [
             Route("GET", "/v1/environments", self.index, Action.VIEW),
             Route("GET", "/v4/environments/defaultEnvironment", self.default, Action.VIEW),
-            Route("POST", BETA, self.create, Action.CHANGE_ENVIRONMENTS),
+            Route("POST", BETA, self.create, Action.CREATE_ENVIRONMENT),
             Route("GET", V1 + "/{environment}", self.show, Action.VIEW),
-            Route("POST", BETA + "/{environment}/revisions", self.revise, Action.CHANGE_ENVIRONMENTS),
+            Route("POST", BETA + "/{environment}/revisions", self.revise, Action.CHANGE_ENVIRONMENT),
         ]
 
     async def index(self, _request: web.Request) -> web.Response:

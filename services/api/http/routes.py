@@ -1,4 +1,7 @@
-"""This file is what a route is: a method, a path, who answers, and what the caller must be allowed to do."""
+"""This file is what a route is: a method, a path, who answers, what the caller must be allowed to do, and its shapes.
+
+`takes`, `gives` and `query` are what the OpenAPI document says of it.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +18,28 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 API = "/api/modelServing/v1"
 
 
+class Query(NamedTuple):
+    """A query parameter. `schema`: its type, with bounds and a default where there is one."""
+
+    name: str
+    schema: Any
+    description: str
+    is_required: bool = False
+
+
 class Route(NamedTuple):
-    """`action` None: open to everyone, also without a key."""
+    """`action` None: open to everyone, also without a key.
+
+    `takes`: the type of the JSON body, None where there is none. `gives`: the type of the JSON answer by status.
+    """
 
     method: str
     path: str
     handler: Handler
     action: Action | None
+    takes: Any = None
+    gives: Mapping[int, Any] = {}
+    query: tuple[Query, ...] = ()
 
 
 def answer(

@@ -29,7 +29,14 @@ INDEXES: dict[str, list[tuple[list[tuple[str, int]], bool]]] = {
     ],
     "projects": [([("state.owner_name", 1), ("state.name", 1)], True)],
     "environments": [([("state.name", 1)], True)],
-    "people": [([("state.user_name", 1)], True), ([("state.api_keys.key_hash", 1)], False)],
+    "people": [
+        ([("state.user_name", 1)], True),
+        ([("state.email", 1)], False),
+        ([("state.api_keys.key_hash", 1)], False),
+        ([("state.sessions.session_hash", 1)], False),
+        ([("state.identity.subject", 1)], False),
+    ],
+    "organisations": [([("state.name", 1)], True), ([("state.members.person_id", 1)], False)],
     "events": [
         ([("aggregate_id", 1), ("revision", 1)], True),
         ([("at", 1)], False),

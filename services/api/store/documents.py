@@ -1,7 +1,7 @@
 """This file is how states, entries and outbox rows look as stored documents.
 
     models, projects, environments, people,
-    configuration, quotas                    {_id, revision, head, state}    one per aggregate
+    organisations, configuration, quotas     {_id, revision, head, state}    one per aggregate
     events                                   {_id, aggregate, aggregate_id, revision, at, actor, event,
                                               previous_hash, hash, sampled_at}     the last: one in `ONE_IN`
     outbox                                   {_id, aggregate_id, revision, place, bucket, key, body}   until published
@@ -30,6 +30,7 @@ COLLECTIONS = {
     "project": "projects",
     "environment": "environments",
     "person": "people",
+    "organisation": "organisations",
     "configuration": "configuration",
     "quotas": "quotas",
 }

@@ -35,7 +35,11 @@ def test_without_its_key_a_token_stays_closed() -> None:
             vault(NEW).open(text)
 
 
-@pytest.mark.parametrize("text", ["", "\n \n", "short", f"{OLD}\nnot-a-key", "é" * 44, "=" * 44])
+@pytest.mark.parametrize(
+    "text",
+    ["", "\n \n", "short", f"{OLD}\nnot-a-key", "é" * 44, "=" * 44],
+    ids=["empty", "blank", "short", "one of two", "not ASCII", "no bytes"],
+)
 def test_a_file_that_holds_no_keys_is_refused_without_quoting_it(text: str) -> None:
     with pytest.raises(ConfigError) as refused:
         Vault.from_text(Secret(text), "TOKEN_KEYS")

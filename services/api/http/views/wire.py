@@ -5,11 +5,18 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
+
 from services.api.http.routes import API
 
 View = dict[str, Any]
 
 ONE_DATA_PLANE = "local"  # there is one so far
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A JSON object as it is answered. Names are camelCase on the wire; each field says what it is, with its unit."""
+
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
