@@ -5,6 +5,7 @@ SHELL := /bin/sh
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+PEERS := .venv-peers/.ready
 DISTRIBUTIONS := client harness/python
 TYPED := conftest.py benchmarks services $(wildcard chaos drill tests client/src client/tests harness/python/src harness/python/tests)
 
@@ -13,7 +14,7 @@ TYPED := conftest.py benchmarks services $(wildcard chaos drill tests client/src
 help: ## lists these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
 
-setup: $(READY) ## creates .venv and installs what requirements.lock names; quick when nothing changed
+setup: $(READY) $(PEERS) ## creates .venv and installs what requirements.lock names; quick when nothing changed
 	@:
 
 up: $(READY) ## starts the platform on this machine, publishes examples/iris and calls it
@@ -25,7 +26,7 @@ down: $(READY) ## stops everything that `make up` started; what should run is re
 status: $(READY) ## shows the processes of the platform
 	@$(BIN)/python -m services.embedded status
 
-test: $(READY) ## runs every test that can run on this machine, fast ones first
+test: $(READY) $(PEERS) ## runs every test that can run on this machine, fast ones first
 	@$(BIN)/python -m pytest
 
 chaos: $(READY) ## kills a platform at random and looks what is left of it; CHAOS="--seed 7" plays one seed again
@@ -53,7 +54,7 @@ lock: $(READY) ## writes requirements.lock anew from pyproject.toml, with the ne
 	    --custom-compile-command "make lock" --output-file requirements.lock
 
 clean: ## removes .venv and what tools left behind; the platform's state in .modelway stays
-	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
+	@rm -rf .venv .venv-peers .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
 
 # A set-up that was interrupted leaves .installing behind and is begun again from an empty environment.
 $(READY): requirements.lock pyproject.toml $(DISTRIBUTIONS:%=%/pyproject.toml)
@@ -71,4 +72,10 @@ $(READY): requirements.lock pyproject.toml $(DISTRIBUTIONS:%=%/pyproject.toml)
 	@VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/uv pip install --quiet --require-hashes -r requirements.lock
 	@VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/uv pip install --quiet --no-deps --editable . $(DISTRIBUTIONS:%=--editable ./%)
 	@rm .venv/.installing
+	@touch $@
+
+# Programs that only tests run, each in an environment of its own, because their pins do not meet ours.
+$(PEERS): $(READY) tests/peers.py $(wildcard tests/peers/*.lock)
+	@echo "Installing what tests/peers/*.lock name"
+	@$(BIN)/python -m tests.peers
 	@touch $@

@@ -15,6 +15,7 @@ from services.core.events import Actor, Entry
 from services.core.ids import AggregateId, CommandId, VersionId
 from services.core.lifecycle import Seen, Version
 from services.core.model import Model
+from services.core.organisation import Organisation
 from services.core.person import Person
 from services.core.project import Project
 from services.core.records import Traffic
@@ -78,6 +79,18 @@ class Store(Protocol):
 
     async def find_person(self, *, key_hash: str) -> Person | None:
         """Who holds the API key with this SHA-256."""
+
+    async def find_person_by_session(self, *, session_hash: str) -> Person | None:
+        """Who has, or had, the browser session whose cookie has this SHA-256."""
+
+    async def find_people_by_email(self, email: str) -> list[Person]: ...
+
+    async def find_person_by_identity(self, *, issuer: str, subject: str) -> Person | None: ...
+
+    async def organisations_of(self, person_id: str) -> list[Organisation]:
+        """Those that the person is a member of."""
+
+    async def find_organisation(self, *, name: str) -> Organisation | None: ...
 
     async def find_environment_id(self, *, name: str) -> AggregateId | None: ...
 

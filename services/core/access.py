@@ -129,6 +129,35 @@ SEEN_FROM: dict[Kind, Standing] = {
 """From which standing on somebody may know that a thing exists."""
 
 
+_TAKES: dict[Kind, dict[Standing, str]] = {
+    Kind.PLATFORM: {_S.OWNER: "an administrator"},
+    Kind.PERSON: {_S.OWNER: "the person, or an administrator"},
+    Kind.ORGANISATION: {_S.OWNER: "an owner of the organisation"},
+    Kind.PROJECT: {
+        _S.VISITOR: "a collaborator of the project",
+        _S.EDITOR: "a Contributor of the project",
+        _S.OWNER: "the owner of the project",
+    },
+    Kind.ENVIRONMENT: {_S.OWNER: "the owner of the environment"},
+    Kind.MODEL: {
+        _S.VIEWER: "a collaborator of the model",
+        _S.EDITOR: "an Editor of the model",
+        _S.PUBLISHER: "an Owner of the model, or an Editor who is also a collaborator of its project",
+        _S.OWNER: "an Owner of the model",
+    },
+}
+
+
+def who_may(action: Action) -> str:
+    """Who may do `action`, for a sentence.
+
+    >>> who_may(Action.REVOKE_TOKEN)
+    'an Owner of the model'
+    """
+    kind, least = TABLE[action]
+    return _TAKES[kind].get(least, "anyone with an account")
+
+
 class Verdict(StrEnum):
     ALLOWED = "allowed"
     REFUSED = "refused"  # 403

@@ -4,7 +4,8 @@
     ├── TemporaryError      trying again may help, after `retry_after_s`
     │   ├── Unavailable     an engine, the bus or the database does not answer
     │   ├── RevisionConflict another writer was first; load again and decide again
-    │   └── Overloaded      a bound was reached; the caller should slow down
+    │   ├── Overloaded      a bound was reached; the caller should slow down
+    │   └── TooMany         this caller asked too often; others may go on
     └── PermanentError      trying the same again cannot help
         ├── Invalid         the input breaks a rule; says which field, what was wrong, what is allowed
         ├── Unauthenticated no valid credential was given
@@ -53,6 +54,11 @@ class RevisionConflict(TemporaryError):
 
 class Overloaded(TemporaryError):
     code = "overloaded"
+
+
+class TooMany(TemporaryError):
+    code = "too_many"
+    status = 429
 
 
 class PermanentError(ModelwayError):

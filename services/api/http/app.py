@@ -5,11 +5,12 @@ from __future__ import annotations
 import importlib.metadata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from aiohttp import web
 
 from services.api.http.audit import Audit
-from services.api.http.callers import LOOPBACK, Gate, Network
+from services.api.http.callers import LOOPBACK, Callers, Network
 from services.api.http.canaries import Canaries
 from services.api.http.central import CentralConfiguration
 from services.api.http.compatible.choices import Choices
@@ -21,10 +22,12 @@ from services.api.http.environments import Environments
 from services.api.http.faults import explain, identify
 from services.api.http.logs import Logs
 from services.api.http.models import Models
+from services.api.http.permits import Gate, Permits
 from services.api.http.platform import Platform
 from services.api.http.projects import Projects
 from services.api.http.publish import Publisher
 from services.api.http.quotas import ResourceQuotas
+from services.api.http.refusals import Refusals
 from services.api.http.routes import Route
 from services.api.http.settings import ModelSettings
 from services.api.http.snapshots import Snapshots
@@ -56,10 +59,14 @@ class Deps:
     limits: SnapshotLimits = field(default_factory=SnapshotLimits)
     proxies: Sequence[Network] = LOOPBACK
 
+    @cached_property
+    def permits(self) -> Permits:
+        return Permits(self.store, Refusals(self.ledger))
+
 
 def create_app(deps: Deps) -> web.Application:
     """The management API. Bodies are read by `body.read` and `body.chunks`, which carry their own limits."""
-    gate = Gate(deps.store, proxies=deps.proxies)
+    gate = Gate(Callers(deps.store, proxies=deps.proxies), deps.permits)
     app = web.Application(middlewares=[identify, explain])
     for route in routes(deps):
         handler = route.handler if route.action is None else gate.guard(route.handler, route.action)

@@ -48,10 +48,10 @@ class Environments:
 
     def routes(self) -> list[Route]:
         return [
-            Route("GET", "/v1/environments", self.index, Action.VIEW),
-            Route("GET", "/v4/environments/defaultEnvironment", self.default, Action.VIEW),
+            Route("GET", "/v1/environments", self.index, Action.LOOK_AROUND),
+            Route("GET", "/v4/environments/defaultEnvironment", self.default, Action.LOOK_AROUND),
             Route("POST", BETA, self.create, Action.CREATE_ENVIRONMENT),
-            Route("GET", V1 + "/{environment}", self.show, Action.VIEW),
+            Route("GET", V1 + "/{environment}", self.show, Action.USE_ENVIRONMENT),
             Route("POST", BETA + "/{environment}/revisions", self.revise, Action.CHANGE_ENVIRONMENT),
         ]
 

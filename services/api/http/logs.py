@@ -32,9 +32,9 @@ class Logs:
 
     def routes(self) -> list[Route]:
         return [
-            Route("GET", VERSION_AT + "/buildLogs", self.of_build, Action.VIEW),
-            Route("GET", VERSION_AT + "/deploymentLogs", self.of_deployment, Action.VIEW),
-            Route("GET", VERSION_AT + "/instanceLogs", self.of_instances, Action.VIEW),
+            Route("GET", VERSION_AT + "/buildLogs", self.of_build, Action.VIEW_LOGS),
+            Route("GET", VERSION_AT + "/deploymentLogs", self.of_deployment, Action.VIEW_LOGS),
+            Route("GET", VERSION_AT + "/instanceLogs", self.of_instances, Action.VIEW_LOGS),
         ]
 
     async def of_build(self, request: web.Request) -> web.Response:

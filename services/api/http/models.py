@@ -54,14 +54,14 @@ class Models:
 
     def routes(self) -> list[Route]:
         return [
-            Route("GET", MODELS_AT, self.index, Action.VIEW),
+            Route("GET", MODELS_AT, self.index, Action.LOOK_AROUND),
             Route("POST", MODELS_AT, self.create, Action.CREATE_MODEL),
             Route("GET", MODEL_AT, self.show, Action.VIEW),
             Route("PUT", MODEL_AT, self.describe, Action.CHANGE_SETTINGS),
             Route("DELETE", MODEL_AT, self.archive, Action.ARCHIVE_MODEL),
             Route("POST", MODEL_AT + "/restore", self.restore, Action.ARCHIVE_MODEL),
             Route("POST", MODEL_AT + "/rollback", self.roll_back, Action.RUN_VERSION),
-            Route("GET", "/v1/projects/{owner}/{project}/models", self.list_of_project, Action.VIEW),
+            Route("GET", "/v1/projects/{owner}/{project}/models", self.list_of_project, Action.FIND_PROJECT),
         ]
 
     async def index(self, request: web.Request) -> web.Response:

@@ -42,11 +42,11 @@ class Projects:
     def routes(self) -> list[Route]:
         return [
             Route("POST", "/v4/projects", self.create, Action.CREATE_PROJECT),
-            Route("GET", "/v4/gateway/projects", self.index, Action.VIEW),
-            Route("GET", "/v4/gateway/projects/findProjectByOwnerAndName", self.find, Action.VIEW),
-            Route("GET", "/v4/projects/{project}", self.show, Action.VIEW),
-            Route("GET", f"{API}/whoami", self.whoami, Action.VIEW),
-            Route("GET", "/v4/users", self.users, Action.VIEW),
+            Route("GET", "/v4/gateway/projects", self.index, Action.LOOK_AROUND),
+            Route("GET", "/v4/gateway/projects/findProjectByOwnerAndName", self.find, Action.FIND_PROJECT),
+            Route("GET", "/v4/projects/{project}", self.show, Action.FIND_PROJECT),
+            Route("GET", f"{API}/whoami", self.whoami, Action.LOOK_AROUND),
+            Route("GET", "/v4/users", self.users, Action.LOOK_AROUND),
         ]
 
     async def create(self, request: web.Request) -> web.Response:

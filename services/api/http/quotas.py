@@ -7,16 +7,17 @@ from aiohttp import web
 from services.api.configured import read_quotas
 from services.api.http import views
 from services.api.http.body import Body, read
-from services.api.http.callers import CALLER, actor
+from services.api.http.callers import WHO, actor
 from services.api.http.intent import intent
 from services.api.http.routes import API, Route, answer
 from services.api.http.settings_body import wire_words
 from services.api.ports import Ledger, Store
 from services.core import names
-from services.core.access import Action, may
+from services.core.access import Action, Verdict, judge
 from services.core.aggregates import QUOTAS
 from services.core.commands import ChangeQuota, CreateQuota, QuotaCommand
 from services.core.quota import QUOTAS_ID, Quotas
+from services.core.standing import to_platform
 
 QUOTAS_AT = API + "/resourceQuotas"
 
@@ -45,14 +46,14 @@ class ResourceQuotas:
 
     def routes(self) -> list[Route]:
         return [
-            Route("GET", QUOTAS_AT, self.index, Action.VIEW),
+            Route("GET", QUOTAS_AT, self.index, Action.LOOK_AROUND),
             Route("POST", QUOTAS_AT, self.create, Action.CHANGE_PLATFORM),
             Route("PUT", QUOTAS_AT + "/{quota}", self.change, Action.CHANGE_PLATFORM),
         ]
 
     async def index(self, request: web.Request) -> web.Response:
         """In the order they were made; hidden ones are shown to those who may show them again."""
-        shows_hidden = may(request[CALLER], Action.CHANGE_PLATFORM)
+        shows_hidden = judge(to_platform(request[WHO]), Action.CHANGE_PLATFORM) is Verdict.ALLOWED
         quotas = await read_quotas(self._store)
         return answer({"items": [views.quota(each) for each in quotas.items if each.is_visible or shows_hidden]})
 

@@ -56,7 +56,7 @@ class Snapshots:
         return [
             Route("POST", PROJECT_AT + "/missingBlobs", self.missing, Action.CHANGE_FILES),
             Route("PUT", PROJECT_AT + "/blobs/{sha256}", self.put_blob, Action.CHANGE_FILES),
-            Route("GET", PROJECT_AT + "/snapshots", self.index, Action.VIEW),
+            Route("GET", PROJECT_AT + "/snapshots", self.index, Action.VIEW_FILES),
             Route("POST", PROJECT_AT + "/snapshots", self.commit, Action.CHANGE_FILES),
         ]
 

@@ -24,13 +24,23 @@ from services.api.store.documents import (
 )
 from services.api.store.history import History
 from services.api.store.waiting import Waiting
-from services.core.aggregates import AGGREGATES, ENVIRONMENT, MODEL, PERSON, PROJECT, Aggregate, State
+from services.core.aggregates import (
+    AGGREGATES,
+    ENVIRONMENT,
+    MODEL,
+    ORGANISATION,
+    PERSON,
+    PROJECT,
+    Aggregate,
+    State,
+)
 from services.core.audit import Link
 from services.core.errors import NotFound, Refused, RevisionConflict, Unavailable
 from services.core.events import Entry
 from services.core.ids import AggregateId
 from services.core.lifecycle import DeploymentPhase
 from services.core.model import Model
+from services.core.organisation import Organisation
 from services.core.person import Person
 from services.core.project import Project
 
@@ -106,6 +116,22 @@ class MongoStore:
 
     async def find_person_by_name(self, user_name: str) -> Person | None:
         return await self._find_one(PERSON, {"state.user_name": user_name})
+
+    async def find_person_by_session(self, *, session_hash: str) -> Person | None:
+        return await self._find_one(PERSON, {"state.sessions.session_hash": session_hash})
+
+    async def find_people_by_email(self, email: str) -> list[Person]:
+        return await self._find(PERSON, {"state.email": email})
+
+    async def find_person_by_identity(self, *, issuer: str, subject: str) -> Person | None:
+        found = await self._find(PERSON, {"state.identity.subject": subject})
+        return next((each for each in found if each.identity is not None and each.identity.issuer == issuer), None)
+
+    async def organisations_of(self, person_id: str) -> list[Organisation]:
+        return await self._find(ORGANISATION, {"state.members.person_id": person_id})
+
+    async def find_organisation(self, *, name: str) -> Organisation | None:
+        return await self._find_one(ORGANISATION, {"state.name": name})
 
     async def find_environment_id(self, *, name: str) -> AggregateId | None:
         found = await self._find_one(ENVIRONMENT, {"state.name": name})
@@ -265,6 +291,11 @@ class MongoStore:
         for start in range(0, len(ids), _FORGOTTEN_AT_ONCE):
             async with self._answering():
                 await self._database["outbox"].delete_many({"_id": {"$in": ids[start : start + _FORGOTTEN_AT_ONCE]}})
+
+    async def _find(self, aggregate: Aggregate[S], where: Document) -> list[S]:
+        async with self._answering():
+            documents = await self._of(aggregate).find(where).to_list(None)
+        return [read(document["state"], aggregate.state) for document in documents]
 
     async def _find_one(self, aggregate: Aggregate[S], where: Document) -> S | None:
         async with self._answering():

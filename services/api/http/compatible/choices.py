@@ -23,8 +23,8 @@ class Choices:
 
     def routes(self) -> list[Route]:
         return [
-            Route("GET", PROJECT_AT + "/useableEnvironments", self.environments, Action.VIEW),
-            Route("GET", PROJECT_AT + "/hardwareTiers", self.hardware_tiers, Action.VIEW),
+            Route("GET", PROJECT_AT + "/useableEnvironments", self.environments, Action.FIND_PROJECT),
+            Route("GET", PROJECT_AT + "/hardwareTiers", self.hardware_tiers, Action.FIND_PROJECT),
         ]
 
     async def environments(self, request: web.Request) -> web.Response:

@@ -42,16 +42,16 @@ class Control:
 
     def routes(self) -> list[Route]:
         return [
-            Route("GET", "/v4/projects", self.projects, Action.VIEW),
-            Route("GET", "/v4/modelManager/getModels", self.models, Action.VIEW),
+            Route("GET", "/v4/projects", self.projects, Action.LOOK_AROUND),
+            Route("GET", "/v4/modelManager/getModels", self.models, Action.LOOK_AROUND),
             Route("GET", OLD_MODEL_AT + "/json", self.versions, Action.VIEW),
             Route("GET", OLD_MODEL_AT + "/{version}/json", self.version, Action.VIEW),
             Route("POST", V4_VERSION_AT + "/startModelDeployment", self.start, Action.RUN_VERSION),
             Route("POST", V4_VERSION_AT + "/stopModelDeployment", self.stop, Action.RUN_VERSION),
             Route("GET", V4_VERSION_AT + "/getModelDeploymentStatus", self.deployment_status, Action.VIEW),
             Route("GET", V4_VERSION_AT + "/getBuildStatus", self.build_status, Action.VIEW),
-            Route("GET", V4_VERSION_AT + "/getBuildLogs", self.build_logs, Action.VIEW),
-            Route("GET", V4_VERSION_AT + "/modelDeploymentLogs", self.deployment_logs, Action.VIEW),
+            Route("GET", V4_VERSION_AT + "/getBuildLogs", self.build_logs, Action.VIEW_LOGS),
+            Route("GET", V4_VERSION_AT + "/modelDeploymentLogs", self.deployment_logs, Action.VIEW_LOGS),
         ]
 
     async def projects(self, _request: web.Request) -> web.Response:

@@ -49,10 +49,9 @@ class ProjectFiles:
     def routes(self) -> list[Route]:
         content_at = "/api/projects/v1/projects/{project}/files/{commit}/{path:.+}/content"
         return [
-            Route("GET", NAMED_AT + "/commits", self.commits, Action.VIEW),
-            Route("GET", NAMED_AT + "/files/{commit}/{path:.*}", self.index, Action.VIEW),
-            # Nobody else could read files so far: until projects have roles, who may change them may.
-            Route("GET", content_at, self.content, Action.CHANGE_FILES),
+            Route("GET", NAMED_AT + "/commits", self.commits, Action.VIEW_FILES),
+            Route("GET", NAMED_AT + "/files/{commit}/{path:.*}", self.index, Action.VIEW_FILES),
+            Route("GET", content_at, self.content, Action.VIEW_FILES),
             Route("PUT", NAMED_AT + "/{path:.+}", self.put, Action.CHANGE_FILES),
         ]
 
