@@ -7,6 +7,8 @@ BIN := .venv/bin
 READY := .venv/.ready
 PEERS := .venv-peers/.ready
 DISTRIBUTIONS := client harness/python
+# Tests mostly wait: more of them at once than there are processors take half the time.
+TESTS_AT_ONCE ?= 3
 TYPED := conftest.py benchmarks services $(wildcard chaos drill tests client/src client/tests harness/python/src harness/python/tests)
 
 .PHONY: help setup up down status test chaos drill bench check fmt lock clean
@@ -27,7 +29,7 @@ status: $(READY) ## shows the processes of the platform
 	@$(BIN)/python -m services.embedded status
 
 test: $(READY) $(PEERS) ## runs every test that can run on this machine, fast ones first
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n $(TESTS_AT_ONCE) --dist loadfile
 
 chaos: $(READY) ## kills a platform at random and looks what is left of it; CHAOS="--seed 7" plays one seed again
 	@$(BIN)/python -m chaos $(CHAOS)

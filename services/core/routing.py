@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Set
 from typing import TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from services.core import canary
 from services.core.ids import VersionId, is_bus_token, is_digest, is_object_id
@@ -50,9 +51,12 @@ def absorb(known: Known, seen: Seen) -> Known:
     """`known`, brought up to date: newer entries win, tombstones remove, and what merely vanished is kept.
 
     Only a bucket that is whole may take a route away by not having it. A placement nobody leads to goes with it.
+    A label does not move to a version whose placement is still to come: buckets are heard in any order.
     """
-    routes = _newer(known.routes, seen.routes, seen.removed_routes)
     placements = _newer(known.placements, seen.placements, seen.removed_placements)
+    routes = _newer(known.routes, seen.routes, seen.removed_routes)
+    if routes is not known.routes:
+        routes = _in_time(known.routes, routes, {each.version_id for each in placements.values()})
     if seen.is_whole:
         routes = _without(routes, routes.keys() - seen.routes.keys())
         placements = _without(placements, _abandoned(placements, placements.keys() - seen.placements.keys(), routes))
@@ -61,6 +65,29 @@ def absorb(known: Known, seen: Seen) -> Known:
         placed = {each.instance_id for placement in placements.values() for each in placement.instances}
         health = _without(health, health.keys() - placed)
     return Known(routes=routes, placements=placements, health=health)
+
+
+def _in_time(before: dict[str, Route], after: dict[str, Route], placed: Set[VersionId]) -> dict[str, Route]:
+    """`after`; where a label would move from a version that is placed to one that is not yet, it stays where it was.
+
+    All else of such a route holds at once: a revoked token opens nothing meanwhile. Its revision is the earlier one, so
+    that nobody takes it to be in effect.
+    """
+    return {
+        key: replace(route, labels=earlier.labels, candidates=earlier.candidates, revision=earlier.revision)
+        if (earlier := before.get(key)) is not None and earlier is not route and _is_early(earlier, route, placed)
+        else route
+        for key, route in after.items()
+    }
+
+
+def _is_early(before: Route, after: Route, placed: Set[VersionId]) -> bool:
+    moved = ((before.labels.get(label), version) for label, version in after.labels.items())
+    return any(
+        version is not None and version not in placed and earlier in placed
+        for earlier, version in moved
+        if earlier != version
+    )
 
 
 def _abandoned(placements: Mapping[str, Placement], absent: Set[str], routes: Mapping[str, Route]) -> set[str]:

@@ -259,6 +259,32 @@ def test_an_older_entry_is_refused_and_a_newer_one_taken() -> None:
     assert absorb(before, seen(routes={MODEL_ID: newer})).routes == {MODEL_ID: newer}
 
 
+MOVED = route(2, labels={"latest": TWO}, token_hashes=(), is_restricted=False)
+
+
+def test_a_label_does_not_move_before_the_placement_of_its_version_is_known_but_all_else_of_the_route_holds() -> None:
+    before = known(instance("a"))
+    after = absorb(before, seen(routes={MODEL_ID: MOVED}))
+    assert after.routes == {MODEL_ID: replace(MOVED, labels={"latest": ONE}, revision=1)}
+    assert route_table(after).routes == {LATEST: ONE}
+    assert absorb(after, seen(routes={MODEL_ID: MOVED})) == after
+
+
+def test_it_moves_once_the_placement_is_there() -> None:
+    early = absorb(known(instance("a")), seen(routes={MODEL_ID: MOVED}))
+    late = {"local.2": placement(2, instances=[instance("b")])}
+    assert absorb(early, replace(seen(routes={MODEL_ID: MOVED}), placements=late)).routes == {MODEL_ID: MOVED}
+
+
+@pytest.mark.parametrize("labels", [{"latest": None}, {}, {"latest": TWO, "prod": TWO}])
+def test_a_label_that_leads_to_nothing_waits_for_nothing(labels: dict[str, VersionId | None]) -> None:
+    """Neither one that is taken away, nor one whose version so far is not placed."""
+    unplaced = Known(routes={MODEL_ID: route()})
+    before = unplaced if labels.get("latest") else known(instance("a"))
+    moved = route(2, labels=labels)
+    assert absorb(before, seen(routes={MODEL_ID: moved})).routes == {MODEL_ID: moved}
+
+
 def test_a_tombstone_removes_unless_it_is_older() -> None:
     before = known(model=route(5))
     assert absorb(before, seen(removed={MODEL_ID: Removed(revision=4)})).routes == before.routes
