@@ -12,9 +12,10 @@ import msgspec
 
 from services.core import canary
 from services.core.ids import AggregateId, InstanceId, VersionId
+from services.core.known import Known, current_placements
 from services.core.records import Removed
 from services.core.rerouting import entries
-from services.core.routing import Known, RoutingTable, current_placements
+from services.core.routing import RoutingTable
 
 
 class Counters(msgspec.Struct, frozen=True, kw_only=True):

@@ -23,9 +23,10 @@ from services.core import effective
 from services.core.deadlines import derive
 from services.core.effective import Worker
 from services.core.ids import AggregateId, InstanceId, VersionId, is_bus_token
+from services.core.known import Known, current_placements
 from services.core.progress import generation_of
 from services.core.records import Instance, InstancePhase, Placement, PlacementPhase, Rollout, RolloutKind, Route
-from services.core.routing import Known, RoutingTable, current_placements
+from services.core.routing import RoutingTable
 from services.core.traffic import Tally, total
 
 MAX_OPEN = 64  # measured at once; what begins beyond that is not

@@ -1,22 +1,20 @@
-"""This file decides who answers which call: routes + placements + health -> a routing table.
+"""This file decides who answers which call: what a router knows -> a routing table.
 
-`Known`         the entries a router knows, remembered over its own restarts and over a bus without memory
 `RoutingTable`  a value: which servers answer which model and label, which tokens open which model
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Set
-from typing import TypeVar
+from collections.abc import Mapping
 
 import msgspec
-from msgspec.structs import replace
 
 from services.core import canary
 from services.core.ids import VersionId, is_bus_token, is_digest, is_object_id
 from services.core.kept import Kept
-from services.core.records import Candidate, Health, Instance, InstancePhase, Placement, Record, Removed, Route
+from services.core.known import Known, current_placements
+from services.core.records import Candidate, Health, Instance, InstancePhase, Placement, Route
 
 LATEST = "latest"  # every known model has this label, if only to say that it is stopped
 STOPPED = "stopped"  # where a label leads that nobody answers
@@ -24,98 +22,6 @@ SILENT_AFTER = 2  # failed probes in a row: at least one whole period without an
 DEFAULT_TIMEOUT_S = 60.0  # of a version whose model's route is not known yet
 
 _ADDRESS = re.compile(r"(/[^'\x00-\x1f\x7f]{1,96}|[A-Za-z0-9_.-]{1,253}:\d{1,5}|\[[0-9A-Fa-f:.]{2,45}\]:\d{1,5})")
-
-R = TypeVar("R", bound=Record)
-
-
-class Seen(msgspec.Struct, frozen=True, kw_only=True):
-    """What the bus shows now."""
-
-    routes: Mapping[str, Route]
-    removed_routes: Mapping[str, Removed]
-    is_whole: bool  # `routes` holds all there are; until then a missing one means "unknown"
-    placements: Mapping[str, Placement]
-    removed_placements: Mapping[str, Removed]
-    health: Mapping[str, Health]
-
-
-class Known(msgspec.Struct, frozen=True, kw_only=True):
-    """The newest entries a router has ever seen, by their keys on the bus."""
-
-    routes: dict[str, Route] = {}
-    placements: dict[str, Placement] = {}
-    health: dict[str, Health] = {}
-
-
-def absorb(known: Known, seen: Seen) -> Known:
-    """`known`, brought up to date: newer entries win, tombstones remove, and what merely vanished is kept.
-
-    Only a bucket that is whole may take a route away by not having it. A placement nobody leads to goes with it.
-    A label does not move to a version whose placement is still to come: buckets are heard in any order.
-    """
-    placements = _newer(known.placements, seen.placements, seen.removed_placements)
-    routes = _newer(known.routes, seen.routes, seen.removed_routes)
-    if routes is not known.routes:
-        routes = _in_time(known.routes, routes, {each.version_id for each in placements.values()})
-    if seen.is_whole:
-        routes = _without(routes, routes.keys() - seen.routes.keys())
-        placements = _without(placements, _abandoned(placements, placements.keys() - seen.placements.keys(), routes))
-    health = _newer(known.health, seen.health, {})
-    if placements is not known.placements or health is not known.health:
-        placed = {each.instance_id for placement in placements.values() for each in placement.instances}
-        health = _without(health, health.keys() - placed)
-    return Known(routes=routes, placements=placements, health=health)
-
-
-def _in_time(before: dict[str, Route], after: dict[str, Route], placed: Set[VersionId]) -> dict[str, Route]:
-    """`after`; where a label would move from a version that is placed to one that is not yet, it stays where it was.
-
-    All else of such a route holds at once: a revoked token opens nothing meanwhile. Its revision is the earlier one, so
-    that nobody takes it to be in effect.
-    """
-    return {
-        key: replace(route, labels=earlier.labels, candidates=earlier.candidates, revision=earlier.revision)
-        if (earlier := before.get(key)) is not None and earlier is not route and _is_early(earlier, route, placed)
-        else route
-        for key, route in after.items()
-    }
-
-
-def _is_early(before: Route, after: Route, placed: Set[VersionId]) -> bool:
-    moved = ((before.labels.get(label), version) for label, version in after.labels.items())
-    return any(
-        version is not None and version not in placed and earlier in placed
-        for earlier, version in moved
-        if earlier != version
-    )
-
-
-def _abandoned(placements: Mapping[str, Placement], absent: Set[str], routes: Mapping[str, Route]) -> set[str]:
-    """Those of `absent` that nobody leads to."""
-    led_to = {version for route in routes.values() for version in _led_to(route)} if absent else set()
-    return {key for key in absent if placements[key].version_id not in led_to}
-
-
-def _led_to(route: Route) -> Iterator[VersionId]:
-    yield from (version for version in route.labels.values() if version is not None)
-    yield from (candidate.version_id for candidate in route.candidates.values())
-
-
-def _newer(known: dict[str, R], seen: Mapping[str, R], removed: Mapping[str, Removed]) -> dict[str, R]:
-    """`known` itself, when there is nothing newer."""
-    newer = {
-        key: value
-        for key, value in seen.items()
-        if (mine := known.get(key)) is not value and (mine is None or mine.revision <= value.revision)
-    }
-    newest = {**known, **newer} if newer else known
-    return _without(
-        newest, {key for key in removed.keys() & newest.keys() if removed[key].revision >= newest[key].revision}
-    )
-
-
-def _without(entries: dict[str, R], gone: Set[str]) -> dict[str, R]:
-    return {key: value for key, value in entries.items() if key not in gone} if gone else entries
 
 
 class Server(msgspec.Struct, frozen=True, kw_only=True):
@@ -214,16 +120,6 @@ def _backends(known: Known, routes: Mapping[str, Route], last: Kept) -> dict[Ver
 def _verdicts(placement: Placement, known: Known) -> tuple[Health | None, ...]:
     """Of its instances."""
     return tuple([known.health.get(each.instance_id) for each in placement.instances])
-
-
-def current_placements(known: Known) -> Iterable[Placement]:
-    """One placement a version: of the newest generation, should two deployers have one."""
-    newest: dict[VersionId, Placement] = {}
-    for each in known.placements.values():
-        other = newest.get(each.version_id)
-        if other is None or (other.generation, other.revision) < (each.generation, each.revision):
-            newest[each.version_id] = each
-    return newest.values()
 
 
 def _backend(placement: Placement, verdicts: tuple[Health | None, ...], route: Route | None) -> Backend:

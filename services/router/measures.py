@@ -9,9 +9,10 @@ from datetime import datetime
 from services.core import receipts, traffic
 from services.core.effective import Worker
 from services.core.ids import VersionId
+from services.core.known import Known
 from services.core.receipts import Look, Moment
 from services.core.records import Rollout, Traffic
-from services.core.routing import Known, RoutingTable
+from services.core.routing import RoutingTable
 
 TRAFFIC_S = 1.0  # between two figures of a canary: each is another report on the bus
 

@@ -16,8 +16,9 @@ from services.core import effective
 from services.core.effective import Worker
 from services.core.errors import Unavailable
 from services.core.ids import VersionId
+from services.core.known import Known, Seen, absorb
 from services.core.records import Health, Placement, Route, RouterReport
-from services.core.routing import Known, Last, RoutingTable, Seen, absorb, route_table
+from services.core.routing import Last, RoutingTable, route_table
 from services.kit.mirror import Mirror
 from services.kit.process import Stop
 from services.kit.producer import Producer

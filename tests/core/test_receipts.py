@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from services.core.ids import InstanceId, VersionId
+from services.core.known import Known
 from services.core.receipts import MAX_OPEN, SWITCH_S, Look, Moment, Open, advance, begin, versions
 from services.core.records import Candidate, Instance, InstancePhase, PlacementPhase, Rollout, RolloutKind, Route
-from services.core.routing import Known, route_table
+from services.core.routing import route_table
 from services.core.traffic import Tally
 from tests.core.test_routing import worker
 from tests.makers import MODEL_ID, START, instance, instance_id, placement, version_id

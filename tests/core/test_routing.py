@@ -13,6 +13,7 @@ from services.core import effective
 from services.core.canary import version_of
 from services.core.effective import Worker, in_flight, waiting
 from services.core.ids import AggregateId, InstanceId, VersionId
+from services.core.known import Known, Seen, absorb
 from services.core.records import Candidate, Health, Instance, InstancePhase, Placement, Removed, Route
 from services.core.rerouting import (
     CANARIES,
@@ -28,7 +29,7 @@ from services.core.rerouting import (
     within,
     without,
 )
-from services.core.routing import STOPPED, Backend, Known, RoutingTable, Seen, Server, absorb, route_table
+from services.core.routing import STOPPED, Backend, RoutingTable, Server, route_table
 from tests.makers import MODEL_ID, START, placement, version_id
 
 HASH = "5" * 64

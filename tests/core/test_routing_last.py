@@ -11,9 +11,10 @@ from msgspec.structs import replace
 
 from services.core.ids import AggregateId, InstanceId
 from services.core.kept import Kept
+from services.core.known import Known, Seen, absorb
 from services.core.records import Candidate, Health, Instance, InstancePhase, Placement, Record, Removed, Route
 from services.core.rerouting import changes, within
-from services.core.routing import Known, Last, Seen, absorb, route_table
+from services.core.routing import Last, route_table
 from tests.makers import START, placement, version_id
 
 MODELS = [AggregateId("a" * 24), AggregateId("b" * 24)]

@@ -11,8 +11,8 @@ from typing import TypeVar
 
 import msgspec
 
+from services.core.known import Known
 from services.core.records import Health, Placement, Record, Route
-from services.core.routing import Known
 from services.router.haproxy.files import Folder
 
 KNOWN, SINCE = "known.json", "since.json"

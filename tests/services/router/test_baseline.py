@@ -9,8 +9,9 @@ from typing import Any
 
 from services.core.effective import Counters, Worker
 from services.core.ids import VersionId
+from services.core.known import Known, Seen
 from services.core.records import InstancePhase, Rollout, Route
-from services.core.routing import Known, RoutingTable, Seen, Server
+from services.core.routing import RoutingTable, Server
 from services.kit.clock import now
 from services.kit.process import Stop
 from services.kit.wake import Wake

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.core.ids import InstanceId, VersionId
+from services.core.known import Known
 from services.core.records import Health
-from services.core.routing import Known
 from services.router.haproxy import memory
 from services.router.haproxy.files import Folder
 from services.router.haproxy.memory import KNOWN, MOST, SINCE, FolderMemory
