@@ -257,4 +257,12 @@ def test_whatever_the_order_of_reports_once_all_arrived_the_newest_version_serve
 
 def test_every_event_can_be_stored_and_belongs_to_an_aggregate() -> None:
     assert set(get_args(AnyEvent)) == set(Event.__subclasses__())
-    assert set(AGGREGATES) == {"model", "project", "environment", "person", "configuration", "quotas"}
+    assert set(AGGREGATES) == {
+        "model",
+        "project",
+        "environment",
+        "person",
+        "organisation",
+        "configuration",
+        "quotas",
+    }

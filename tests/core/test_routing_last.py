@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import TypeVar
 
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from services.core.ids import AggregateId, InstanceId
+from services.core.ids import AggregateId, InstanceId, VersionId
 from services.core.kept import Kept
 from services.core.known import Known, Seen, absorb
 from services.core.records import Candidate, Health, Instance, InstancePhase, Placement, Record, Removed, Route
@@ -96,6 +96,8 @@ def absorbed(known: Known, seen: Seen) -> Known:
     """As `absorb`, and as plainly as it can be said."""
     routes = newest(known.routes, seen.routes, seen.removed_routes)
     placements = newest(known.placements, seen.placements, seen.removed_placements)
+    placed = {each.version_id for each in placements.values()}
+    routes = {key: in_time(known.routes.get(key), each, placed) for key, each in routes.items()}
     if seen.is_whole:
         routes = {key: each for key, each in routes.items() if key in seen.routes}
         led_to = {version for each in routes.values() for version in each.labels.values()}
@@ -103,9 +105,20 @@ def absorbed(known: Known, seen: Seen) -> Known:
         placements = {
             key: each for key, each in placements.items() if key in seen.placements or each.version_id in led_to
         }
-    placed = {each.instance_id for one in placements.values() for each in one.instances}
-    health = {key: each for key, each in newest(known.health, seen.health, {}).items() if key in placed}
+    alive = {each.instance_id for one in placements.values() for each in one.instances}
+    health = {key: each for key, each in newest(known.health, seen.health, {}).items() if key in alive}
     return Known(routes=routes, placements=placements, health=health)
+
+
+def in_time(before: Route | None, after: Route, placed: Set[VersionId]) -> Route:
+    """A label does not move from a version that is placed to one that is not yet."""
+    if before is None:
+        return after
+    for label, version in after.labels.items():
+        is_moved = version is not None and version != before.labels.get(label)
+        if is_moved and version not in placed and before.labels.get(label) in placed:
+            return replace(after, labels=before.labels, candidates=before.candidates, revision=before.revision)
+    return after
 
 
 def newest(known: Mapping[str, R], seen: Mapping[str, R], removed: Mapping[str, Removed]) -> dict[str, R]:
