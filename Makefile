@@ -77,7 +77,7 @@ $(READY): requirements.lock pyproject.toml $(DISTRIBUTIONS:%=%/pyproject.toml)
 	@touch $@
 
 # Programs that only tests run, each in an environment of its own, because their pins do not meet ours.
-$(PEERS): $(READY) tests/peers.py $(wildcard tests/peers/*.lock)
-	@echo "Installing what tests/peers/*.lock name"
+$(PEERS): $(READY) tests/peers.py $(wildcard tests/locks/*.lock)
+	@echo "Installing what tests/locks/*.lock name"
 	@$(BIN)/python -m tests.peers
 	@touch $@

@@ -1,9 +1,10 @@
 """This file makes environments of their own for programs that the tests need and whose pins do not meet ours.
 
-`tests/peers/<name>.in` says what an environment holds, `tests/peers/<name>.lock` which releases by their hashes, written by
+`tests/locks/<name>.in` says what an environment holds; which releases, by their hashes, says `tests/locks/<name>.lock`,
+written by
 
     .venv/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate \\
-        tests/peers/<name>.in --output-file tests/peers/<name>.lock
+        tests/locks/<name>.in --output-file tests/locks/<name>.lock
 
 `make test` makes all of them first (`python -m tests.peers`), so that no test waits for a download.
 """
@@ -20,7 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-LOCKS = Path(__file__).resolve().parent / "peers"
+LOCKS = Path(__file__).resolve().parent / "locks"
 ROOT = LOCKS.parent.parent / ".venv-peers"
 
 _INSTALL_S = 600.0
@@ -32,7 +33,7 @@ class PeerMissing(Exception):
 
 
 def peer(name: str, *, locks: Path = LOCKS, root: Path = ROOT, patience_s: float = _INSTALL_S) -> Path:
-    """The python of the environment that `tests/peers/<name>.lock` describes.
+    """The python of the environment that `tests/locks/<name>.lock` describes.
 
     Made once per content of the lock file, also when several processes ask for it at the same time; one that was left
     half made is begun again. What a package brings as a program is beside the answer: `peer("x").with_name("program")`.
@@ -41,11 +42,11 @@ def peer(name: str, *, locks: Path = LOCKS, root: Path = ROOT, patience_s: float
     >>> peer("nobody")
     Traceback (most recent call last):
     ...
-    tests.peers.PeerMissing: there is no tests/peers/nobody.lock
+    tests.peers.PeerMissing: there is no tests/locks/nobody.lock
     """
     lock_file = locks / f"{name}.lock"
     if not lock_file.is_file():
-        raise PeerMissing(f"there is no tests/peers/{name}.lock")
+        raise PeerMissing(f"there is no tests/locks/{name}.lock")
     environment = root / f"{name}-{_fingerprint(lock_file)}"
     ready = environment / ".ready"
     if not ready.exists():

@@ -12,7 +12,6 @@ from collections.abc import AsyncGenerator, Iterator
 from datetime import UTC, datetime, timedelta
 
 import msgspec
-import nats.errors
 import structlog
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext, api
@@ -20,16 +19,13 @@ from nats.js import JetStreamContext, api
 from services.core.records import LogLine
 from services.core.subjects import Stream
 from services.kit.bus import Bus
+from services.kit.read_stream import FIRST_BATCH, READ_S, consumer, messages, stored_ns
 
 log = structlog.get_logger()
 
 PAGE_BYTES = 8 << 20  # of text: a page may be shorter than asked for, and is never empty before the log's end
-_READ_S = 10.0
-_IDLE_S = 30.0
-_BATCHES = (4, 16, 64)  # messages at once, each of up to some 64 kB: the first page of a long log is one of few
 _SAME_INSTANT_NS = 1_000_000  # lines of one message, or of two at once, are numbered from the first of them
 _PROBE_FACTOR = 4
-_WORDS_WITHOUT_DOMAIN = 9  # of the subject that a message of a stream may be answered on
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DECODER = msgspec.json.Decoder(list[LogLine])
 
@@ -52,7 +48,7 @@ async def read_log(bus: Bus, subject: str, *, limit: int, after_ns: int = 0) -> 
         since = _EPOCH + timedelta(microseconds=(after_ns - _SAME_INSTANT_NS) // 1000)
         start = api.ConsumerConfig(deliver_policy=api.DeliverPolicy.BY_START_TIME, opt_start_time=since)
     async with (
-        bus.deadline(f"read {subject}", _READ_S) as jetstream,
+        bus.deadline(f"read {subject}", READ_S) as jetstream,
         contextlib.aclosing(_placed(jetstream, subject, start)) as placed,
     ):
         async for line in placed:
@@ -67,18 +63,18 @@ async def read_log(bus: Bus, subject: str, *, limit: int, after_ns: int = 0) -> 
 
 async def read_end(bus: Bus, subject: str, *, limit: int, after_ns: int = 0) -> list[PlacedLine]:
     """The last `limit` lines of `subject` behind `after_ns`, as `read_log` gives them."""
-    async with bus.deadline(f"read the end of {subject}", _READ_S) as jetstream:
-        messages = min(limit, _BATCHES[0])
+    async with bus.deadline(f"read the end of {subject}", READ_S) as jetstream:
+        most = min(limit, FIRST_BATCH)
         while True:
-            sequence, is_whole = await _near_end(jetstream, subject, messages)
+            sequence, is_whole = await _near_end(jetstream, subject, most)
             if sequence is None:
                 return []
             start = api.ConsumerConfig(deliver_policy=api.DeliverPolicy.BY_START_SEQUENCE, opt_start_seq=sequence)
             lines = await _last_lines(jetstream, subject, start, limit=limit, after_ns=after_ns)
-            is_enough = len(lines) >= limit or messages >= limit or _text_bytes(lines) >= PAGE_BYTES // 2
+            is_enough = len(lines) >= limit or most >= limit or _text_bytes(lines) >= PAGE_BYTES // 2
             if is_whole or is_enough:
                 return lines
-            messages = min(limit, messages * _PROBE_FACTOR)
+            most = min(limit, most * _PROBE_FACTOR)
 
 
 async def _last_lines(
@@ -130,7 +126,7 @@ async def _near_end(jetstream: JetStreamContext, subject: str, messages: int) ->
 
 async def _count(jetstream: JetStreamContext, subject: str, sequence: int) -> int:
     start = api.ConsumerConfig(deliver_policy=api.DeliverPolicy.BY_START_SEQUENCE, opt_start_seq=sequence)
-    info = await jetstream.add_consumer(Stream.LOGS, _reading(subject, start))
+    info = await jetstream.add_consumer(Stream.LOGS, consumer(subject, start))
     await jetstream.delete_consumer(Stream.LOGS, info.name)
     return info.num_pending or 0
 
@@ -139,18 +135,12 @@ async def _placed(
     jetstream: JetStreamContext, subject: str, start: api.ConsumerConfig
 ) -> AsyncGenerator[PlacedLine, None]:
     last = 0
-    async with contextlib.aclosing(_messages(jetstream, subject, start)) as messages:
-        async for message in messages:
-            stored_ns = _stored_ns(message)
+    async with contextlib.aclosing(messages(jetstream, Stream.LOGS, subject, start)) as found:
+        async for message in found:
+            taken_ns = stored_ns(message)
             for line in _decoded(message):
-                last = max(last + 1, stored_ns)
+                last = max(last + 1, taken_ns)
                 yield PlacedLine(at=line.at, text=line.text, stream=line.stream, place_ns=last)
-
-
-def _stored_ns(message: Msg) -> int:
-    """When the bus took it: the library's own reading of this rounds it."""
-    words = message.reply.split(".")
-    return int(words[7] if len(words) == _WORDS_WITHOUT_DOMAIN else words[Msg.Ack.Timestamp])
 
 
 def _decoded(message: Msg) -> Iterator[LogLine]:
@@ -158,31 +148,3 @@ def _decoded(message: Msg) -> Iterator[LogLine]:
         yield from _DECODER.decode(message.data)
     except msgspec.MsgspecError as error:
         log.warning("log_lines_unreadable", reason=str(error))  # one bad chunk does not hide the others
-
-
-async def _messages(jetstream: JetStreamContext, subject: str, start: api.ConsumerConfig) -> AsyncGenerator[Msg, None]:
-    """Asked for batch by batch, so that a long log waits on the server and not in this process."""
-    info = await jetstream.add_consumer(Stream.LOGS, _reading(subject, start))
-    subscription = await jetstream.pull_subscribe_bind(info.name, Stream.LOGS)
-    try:
-        left = info.num_pending or 0
-        batches = iter(_BATCHES)
-        while left:
-            batch = next(batches, _BATCHES[-1])
-            for message in await subscription.fetch(min(left, batch), timeout=_READ_S):
-                left = message.metadata.num_pending
-                yield message
-    finally:
-        with contextlib.suppress(nats.errors.Error, OSError):
-            await subscription.unsubscribe()
-            await jetstream.delete_consumer(Stream.LOGS, info.name)
-
-
-def _reading(subject: str, start: api.ConsumerConfig) -> api.ConsumerConfig:
-    return start.evolve(
-        filter_subject=subject,
-        ack_policy=api.AckPolicy.NONE,
-        mem_storage=True,
-        num_replicas=1,
-        inactive_threshold=_IDLE_S,
-    )

@@ -20,7 +20,9 @@ from services.kit.mirror import Mirror
 from services.kit.process import Stop, run
 from services.kit.producer import Producer
 from services.kit.wake import Wake
+from services.router.access import Intake
 from services.router.config import HAProxyConfig, RouterConfig, settings
+from services.router.haproxy import access
 from services.router.haproxy.candidates import Candidates
 from services.router.haproxy.dataplane import HAProxy
 from services.router.haproxy.files import Folder
@@ -28,6 +30,7 @@ from services.router.haproxy.master import Master
 from services.router.haproxy.memory import FolderMemory
 from services.router.haproxy.render import CONFIG, render
 from services.router.measures import Measures
+from services.router.records import Records
 from services.router.rollouts import Rollouts
 from services.router.router import Mirrors, Router
 
@@ -45,9 +48,9 @@ async def serve(config: RouterConfig, place: HAProxyConfig, stop: Stop) -> None:
     router_id = config.router_id or config.service_id
     chosen = settings(place)
     rollouts = Rollouts(bus)
-    data_plane = HAProxy(
-        Master(place.haproxy_master_socket), Candidates(folder, chosen, place.haproxy_binary), Path(chosen.held_socket)
-    )
+    master = Master(place.haproxy_master_socket)
+    records = Records(Intake(access.paths(chosen)), bus, master)
+    data_plane = HAProxy(master, Candidates(folder, chosen, place.haproxy_binary), Path(chosen.held_socket))
     router = Router(
         router_id,
         mirrors=mirrors,
@@ -69,6 +72,7 @@ async def serve(config: RouterConfig, place: HAProxyConfig, stop: Stop) -> None:
             works.create_task(router.route(stop))
             works.create_task(router.report(stop))
             works.create_task(rollouts.run(stop))
+            works.create_task(records.run(stop))
     finally:
         data_plane.close()
         await bus.close()

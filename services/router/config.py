@@ -34,6 +34,7 @@ def settings(config: HAProxyConfig) -> Settings:
         public_address=f"{host}:{config.public_port}",
         newest_socket=str(sockets / "haproxy-newest.sock"),
         held_socket=str(sockets / "haproxy-held.sock"),
+        access_sockets=str(sockets / "access"),
         api_address=config.api_address,
         max_waiting=config.max_waiting,
     )

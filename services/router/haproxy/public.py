@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from services.core import canary
 from services.core.rerouting import CANARIES
 from services.core.routing import STOPPED
+from services.router.haproxy import access
 from services.router.haproxy.sections import body
 from services.router.haproxy.settings import Settings
 
@@ -18,6 +19,7 @@ def public(settings: Settings) -> Iterable[str]:
     # HTTP/2 in clear text would be spoken to who asks for it; nobody has tried it through a reload.
     yield f"    bind {settings.public_address} proto h1"
     yield f"    bind 'unix@{settings.newest_socket}' accept-proxy mode 600 proto h1"
+    yield from access.log(settings)
     # Of the shapes that two servers may read differently HAProxy refuses all others itself, or makes them one.
     refused = body("HTTP/1.0 has no Transfer-Encoding.")
     yield f"    http-request return status 400 {refused} if HTTP_1.0 {{ req.fhdr(Transfer-Encoding) -m found }}"
@@ -29,6 +31,7 @@ def public(settings: Settings) -> Iterable[str]:
     yield "    http-request set-var(txn.is_passed_on) bool(true) if { stopping }"
     yield "    http-request allow if { stopping }"
     yield from _decisions()
+    yield access.FROM_HERE_ON
     yield "    use_backend api unless { var(txn.label) -m found }"
     yield "    use_backend newest if { var(txn.is_passed_on) -m bool }"
     yield "    use_backend %[var(txn.backend)]"

@@ -98,6 +98,7 @@ def _others(settings: Settings) -> Iterable[str]:
     yield "    option abortonclose"
     yield f"    server newest 'unix@{settings.newest_socket}' send-proxy-v2"
     yield "backend api"
+    yield "    option abortonclose"  # who leaves ends a call that api makes for them
     yield "    option forwardfor"
     away = '{"error":"The API is not reachable at the moment."}'
     yield f"    http-error status 503 content-type application/json lf-string '{away}' hdr Retry-After 1"

@@ -11,7 +11,8 @@ HEAD_S = 10  # for a caller to send the head of a request
 IDLE_S = 60  # for a caller to send, or take, the next piece of anything
 CONNECT_S = 2
 API_TIMEOUT_S = 300
-_UNIQUE_ID = "%[rand(4294967295),hex,bytes(8,8)]%[rand(4294967295),hex,bytes(8,8)]"
+# Seven digits for sixteen seconds of time, so that records of a call are found; nine that are drawn. See core/calls.
+_UNIQUE_ID = "%[date,hex,bytes(8,7)]%[rand(4294967295),hex,bytes(8,8)]%[rand(16),hex,bytes(15,1)]"
 
 _REASONS = {
     400: "The request is not HTTP as this server understands it.",

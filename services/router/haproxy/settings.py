@@ -11,5 +11,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     public_address: str  # host:port
     newest_socket: str  # a Unix socket: how an old worker reaches the newest
     held_socket: str  # a Unix socket: how the router keeps a worker until it has read its last counters
+    access_sockets: str  # how the paths of the Unix sockets begin that access records go to; see access.py
     api_address: str  # host:port
     max_waiting: int = 500  # calls that may wait for one version

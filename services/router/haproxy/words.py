@@ -70,6 +70,12 @@ def info(answer: str) -> Info:
     return Info(digest=fields.get("description", ""), is_stopping=fields.get("Stopping", "0") != "0")
 
 
+def lost_lines(answer: str) -> int:
+    """Lines of its log that a worker could not hand over, in its life, from `show info`."""
+    fields = dict(line.partition(": ")[::2] for line in answer.splitlines())
+    return int(fields.get("DroppedLogs") or 0)
+
+
 class ServerRow(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     is_open: bool

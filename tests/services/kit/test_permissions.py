@@ -24,12 +24,14 @@ from services.core.records import (
     RouterReport,
 )
 from services.core.subjects import (
+    CHECKPOINT,
     CONSUMERS,
     DECIDED,
     Bucket,
     Consumer,
     LogKind,
     Stream,
+    access,
     build_command,
     build_fact,
     buried,
@@ -76,11 +78,11 @@ WRITES = {
 }
 REPORT = BuildReport(model_id=MODEL, version_id=VERSION, attempt=1, phase=BuildPhase.BUILDING)
 PUBLISHES = {
-    "api": {event("model", MODEL, "made"), build_command(VERSION)},
+    "api": {event("model", MODEL, "made"), build_command(VERSION), CHECKPOINT},
     "builder": {build_fact(VERSION)},
     "deployer": set[str](),
     "monitor": set[str](),
-    "router": {"fact.router.rollout.1"},
+    "router": {"fact.router.rollout.1", access(MODEL)},
 }
 LOGS = {"builder": {LogKind.BUILD}, "deployer": {LogKind.INSTANCE, LogKind.DEPLOYMENT}}
 
@@ -199,7 +201,7 @@ async def test_each_service_looks_into_its_own_streams_and_no_other(service: tup
     """What one cannot read, one cannot have delivered either."""
     name, _ = service
     buckets = {f"KV_{bucket}" for bucket in READS[name]}
-    read = buckets | ({"LOGS"} if name == "api" else set[str]())
+    read = buckets | ({"LOGS", "ACCESS", "CHECKPOINTS"} if name == "api" else set[str]())
     looked_up = buckets | {f"KV_{bucket}" for bucket in WRITES[name]} | {"KV_heartbeats"}
     for stream in [*map(str, Stream), *(f"KV_{bucket}" for bucket in Bucket)]:
         assert await asking.may_publish(f"$JS.API.CONSUMER.CREATE.{stream}") is (stream in read), stream

@@ -41,9 +41,9 @@ async def filter_of(bus: Bus, consumer: Consumer) -> str | None:
         return subject
 
 
-async def log_age_s(bus: Bus) -> float | None:
+async def log_age_s(bus: Bus, stream: Stream = Stream.LOGS) -> float | None:
     async with bus.deadline("look") as jetstream:
-        return (await jetstream.stream_info(Stream.LOGS)).config.max_age
+        return (await jetstream.stream_info(stream)).config.max_age
 
 
 async def test_a_consumer_that_an_older_api_made_takes_the_new_filter_and_forgets_nothing(bus: Bus) -> None:
@@ -91,3 +91,12 @@ async def test_logs_are_kept_as_long_as_configured_and_as_before_while_that_is_n
     assert await log_age_s(as_api) == 2 * DAY_S
     await create_all(as_api, log_days=30)
     assert await log_age_s(as_api) == 30 * DAY_S
+
+
+async def test_records_of_calls_are_kept_as_long_as_configured(as_api: Bus) -> None:
+    await create_all(as_api)
+    assert await log_age_s(as_api, Stream.ACCESS) == 7 * DAY_S
+    await create_all(as_api, call_days=3)
+    await create_all(as_api)
+    assert await log_age_s(as_api, Stream.ACCESS) == 3 * DAY_S
+    assert await log_age_s(as_api) == 14 * DAY_S

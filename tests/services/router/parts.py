@@ -81,6 +81,7 @@ class Place:
             public_address=f"127.0.0.1:{self.port}",
             newest_socket=str(self.folder / "haproxy-newest.sock"),
             held_socket=str(self.folder / "haproxy-held.sock"),
+            access_sockets=str(self.folder / "access"),
             api_address=f"127.0.0.1:{self.api_port}",
             max_waiting=self.max_waiting,
         )

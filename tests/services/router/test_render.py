@@ -11,7 +11,11 @@ from services.router.haproxy.settings import Settings
 from tests.services.router.parts import NEXT_VERSION, VERSION, backend
 
 SETTINGS = Settings(
-    public_address="127.0.0.1:1", newest_socket="/n.sock", held_socket="/h.sock", api_address="127.0.0.1:2"
+    public_address="127.0.0.1:1",
+    newest_socket="/n.sock",
+    held_socket="/h.sock",
+    access_sockets="/access",
+    api_address="127.0.0.1:2",
 )
 BACKENDS = st.builds(
     lambda is_open, timeout_s: backend(Server(name="one.0", address="/one.sock", is_open=is_open), timeout_s=timeout_s),

@@ -33,6 +33,17 @@ async def test_what_is_reported_is_in_effect(router: RouterProcess, world: World
     assert await status(client) == 404
 
 
+async def test_a_model_that_is_opened_takes_calls_without_a_token_until_it_is_restricted_again(
+    router: RouterProcess, world: World, client: httpx.AsyncClient
+) -> None:
+    await world.fill()
+    await world.reported(route=await world.route(), placement=await world.place())
+    for is_restricted, statuses in ((True, (401, 200)), (False, (200, 200)), (True, (401, 200))):
+        await world.reported(route=await world.lead({"latest": VERSION}, is_restricted=is_restricted))
+        without_token = (await client.post(LATEST, json={})).status_code
+        assert (without_token, await status(client)) == statuses
+
+
 async def test_health_decides_who_is_called(router: RouterProcess, world: World, client: httpx.AsyncClient) -> None:
     await world.fill()
     await world.reported(route=await world.route(), placement=await world.place(InstancePhase.STARTING))
