@@ -16,17 +16,49 @@ from services.core.errors import Invalid
 DEFAULT_ENVIRONMENT = "default"  # the environment of a model that names none; every platform begins with it
 
 MAX_NAME = 100
+MAX_EMAIL = 254
 MAX_VARIABLES = 500
 MAX_VARIABLE_BYTES = 32 * 1024
 MAX_VARIABLES_BYTES = 256 * 1024
 
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_EMAIL = re.compile(r"[^\s@<>()\[\],;:\\\"]+@[^\s@<>()\[\],;:\\\"]+")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def check_user_name(name: str, *, field: str = "userName") -> str:
     """The name of a person: plain, so that it can be a folder and a part of a URL."""
     return _plain(name, field)
+
+
+def check_organisation_name(name: str, *, field: str = "name") -> str:
+    """The name of an organisation: like those of people, with whom it shares where it is written."""
+    return _plain(name, field)
+
+
+def check_email(email: str, *, field: str = "email") -> str:
+    """An e-mail address that may be one, in lower case, which is how it is kept and looked for. "": none.
+
+    >>> check_email("Ada@Example.org"), check_email("")
+    ('ada@example.org', '')
+    """
+    if email and (len(email) > MAX_EMAIL or not email.isprintable() or _EMAIL.fullmatch(email) is None):
+        raise Invalid(
+            f"{field} must be an e-mail address of at most {MAX_EMAIL} characters, as in ada@example.org, "
+            f"got {shortened(email)}",
+            field=field,
+        )
+    return email.lower()
+
+
+def check_full_name(name: str, *, field: str = "fullName") -> str:
+    """What a person is called by people; "": nothing."""
+    return _printable(name, field) if name else name
+
+
+def check_key_name(name: str, *, field: str = "name") -> str:
+    """The name of an API key."""
+    return _printable(name, field)
 
 
 def check_project_name(name: str, *, field: str = "name") -> str:
@@ -47,6 +79,10 @@ def check_environment_name(name: str, *, field: str = "name") -> str:
 
 
 def check_token_name(name: str, *, field: str = "name") -> str:
+    return _printable(name, field)
+
+
+def check_tag_name(name: str, *, field: str = "tagNames") -> str:
     return _printable(name, field)
 
 

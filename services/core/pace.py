@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 import msgspec
 
+_NOTHING_S = 1e-4  # what rounding makes of nothing
+
 
 class Pace(msgspec.Struct, frozen=True, kw_only=True):
     burst: int  # at least 1
@@ -32,4 +34,4 @@ def spend(pace: Pace, whole_at: float, *, now: float) -> Spent:
     """
     after = max(whole_at, now) + pace.every_s
     wait_s = after - now - pace.burst * pace.every_s
-    return Spent(whole_at, wait_s) if wait_s > 0 else Spent(after, 0.0)
+    return Spent(whole_at, wait_s) if wait_s > _NOTHING_S else Spent(after, 0.0)

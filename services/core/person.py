@@ -80,7 +80,7 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Person(msgspec.Struct, frozen=True, kw_only=True):
-    """The folded state of a person. The hash of the password is not here: `has_password` says that there is one."""
+    """The folded state of a person. The hash of the password is not here, only which entry set it last."""
 
     id: AggregateId
     revision: int
@@ -90,10 +90,14 @@ class Person(msgspec.Struct, frozen=True, kw_only=True):
     is_administrator: bool
     created_at: datetime
     is_disabled: bool = False
-    has_password: bool = False
+    password_revision: int = 0  # of the entry that set the password; 0: there is none
     api_keys: tuple[ApiKey, ...] = ()
     sessions: tuple[Session, ...] = ()  # also such that have expired
     identity: Identity | None = None
+
+    @property
+    def has_password(self) -> bool:
+        return self.password_revision > 0
 
     def session(self, session_hash: str, at: datetime) -> Session | None:
         """The session whose cookie has this hash, while it lasts."""
@@ -224,7 +228,7 @@ def _apply(person: Person, entry: Entry) -> Person:
             return replace(person, is_disabled=False)
         case PasswordSet():
             kept = tuple(each for each in person.sessions if each.id == event.kept_session_id)
-            return replace(person, has_password=True, sessions=kept)
+            return replace(person, password_revision=entry.revision, sessions=kept)
         case IdentityLinked():
             return replace(person, identity=Identity(issuer=event.issuer, subject=event.subject))
         case SignedIn():

@@ -81,6 +81,8 @@ def read_config(cls: type[T], environ: Mapping[str, str]) -> T:
     Fields are str, int, float, bool, Path or `Secret`, or one of them `| None`. Any field may instead be read
     from the file that `<NAME>_FILE` names, which is how secrets come. An empty variable counts as not set.
 
+    A `problems_of(values)` of the class says what fields that were read one by one do not say together.
+
     Raises `ConfigError` naming all problems at once.
     """
     values: dict[str, Any] = {}
@@ -94,9 +96,14 @@ def read_config(cls: type[T], environ: Mapping[str, str]) -> T:
                 problems.append(f"{field.variable} is not set")
         except ConfigError as error:
             problems.append(str(error))
+    problems.extend(getattr(cls, "problems_of", _no_problems)(values))
     if problems:
         raise ConfigError("\n".join(problems))
     return cls(**values)
+
+
+def _no_problems(_values: Mapping[str, Any]) -> list[str]:
+    return []
 
 
 def _fields(cls: type[Any]) -> Iterator[_Field]:

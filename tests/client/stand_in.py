@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.client.accounts import ANN, Accounts
+from tests.client.people import People
 from tests.client.serving import ALL, Serving
 from tests.client.wire import Answer, Asked, Raw, Refusal
 
@@ -68,8 +70,12 @@ class StandIn:
         self.history: list[Json] = []  # newest first
         self.moment: list[Json] = []
         self.findings: list[Json] = []
+        self.unwitnessed_because = ""
+        self.calls: list[Json] = []
         count = itertools.count(1)
         self._ids = (f"{number:024x}" for number in count)
+        self.accounts = Accounts(count)
+        self.people = People(self)
         self.serving = Serving(count, lambda id, steps: self.tell(id, Story(steps=steps)), self._status)
 
     def answer(self, asked: Asked) -> Answer:
@@ -87,8 +93,9 @@ class StandIn:
         project, model = rf"{SERVING}/projects/(\w+)", rf"{SERVING}/modelApis/(\w+)"
         version = rf"{model}/versions/(\w+)"
         return [
+            *self.people.routes(SERVING),
             ("GET", "/version", lambda _: (200, {"version": "5.11.0", "modelway": "0.1.0"})),
-            ("GET", f"{SERVING}/whoami", lambda _: (200, {"id": "u", "userName": "ann", "isAdmin": True})),
+            ("GET", f"{SERVING}/whoami", lambda _: (200, {"id": ANN, "userName": "ann", "isAdmin": True})),
             ("GET", f"{SERVING}/platform", lambda _: (200, self.platform)),
             ("GET", "/v4/gateway/projects/findProjectByOwnerAndName", self._find_project),
             ("POST", "/v4/projects", self._create_project),
@@ -114,8 +121,10 @@ class StandIn:
             ("GET", f"{model}/accessTokens/t1/secret", lambda _, id: (200, {"token": TOKEN})),
             ("GET", f"{SERVING}/audit", self._audit),
             ("GET", f"{SERVING}/audit/as-of", lambda _: (200, {"time": 0, "items": self.moment})),
+            ("GET", rf"{model}/calls/(\w+)", self._calls),
             ("GET", f"{SERVING}/audit/verification", lambda _: (200, self._verification())),
             *self.serving.routes(SERVING),
+            *self.accounts.routes(SERVING),
         ]
 
     def _audit(self, asked: Asked) -> Answer:
@@ -127,7 +136,14 @@ class StandIn:
         return 200, {"items": self.history[begin:end], "nextCursor": cursor}
 
     def _verification(self) -> Json:
-        return {"aggregates": 1, "events": 12, "findings": self.findings}
+        counts = {"aggregates": 1, "events": 12, "checkpoints": 2, "ahead": 0, "witnessed": 2}
+        return {**counts, "unwitnessedBecause": self.unwitnessed_because, "findings": self.findings}
+
+    def _calls(self, asked: Asked, model: str, request_id: str) -> Answer:
+        found = [each for each in self.calls if each["requestId"] == request_id]
+        if not found:
+            raise Refusal(404, {"error": f"there is no record of a call {request_id}"})
+        return 200, {"items": found, "keptForDays": 7}
 
     def _find_project(self, asked: Asked) -> Answer:
         for project in self.projects.values():

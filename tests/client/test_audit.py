@@ -122,3 +122,38 @@ def test_a_sound_history_is_said_to_be_so_and_another_is_an_error(run: Run, stan
     assert [result.exit_code, result.stderr] == [1, "Error: model m1, revision 4: an event is missing.\n"]
     shown = json.loads(run("audit", "verify", "--json").stdout)
     assert [shown["is_sound"], shown["findings"][0]["revision"]] == [False, 4]
+
+
+def test_that_the_bus_could_not_be_asked_is_said_and_is_no_error(run: Run, stand_in: StandIn) -> None:
+    stand_in.unwitnessed_because = "the bus is away"
+    result = run("audit", "verify")
+    assert [result.exit_code, result.stderr] == [
+        0,
+        "Whether the end of the checkpoints was cut off could not be checked: the bus is away.\n",
+    ]
+
+
+def test_who_answered_a_call_is_told(run: Run, publish: Run, stand_in: StandIn) -> None:
+    publish()
+    record = {
+        "requestId": "6B030B66FD36A2B5",
+        "label": "latest",
+        "versionId": "v1",
+        "versionNumber": 1,
+        "instanceId": "00000001-1-1",
+        "began": 1_800_000_000_000,
+        "seconds": 0.0125,
+        "status": 200,
+    }
+    nobody = {"versionId": None, "versionNumber": None, "instanceId": None, "status": 503, "requestId": "7" * 16}
+    stand_in.calls = [record, {**record, **nobody}]
+    assert run("audit", "call", "6B030B66FD36A2B5", "iris").stdout == (
+        "2027-01-15 08:00:00.000Z  latest led to version 1 (v1), instance 00000001-1-1: 200 after 0.013 s\n"
+    )
+    assert run("audit", "call", "7" * 16, "iris").stdout == (
+        "2027-01-15 08:00:00.000Z  latest led to nobody: 503 after 0.013 s\n"
+    )
+    assert json.loads(run("audit", "call", "6B030B66FD36A2B5", "iris", "--json").stdout) == [record]
+    unknown = run("audit", "call", "8" * 16, "iris")
+    assert unknown.exit_code == 1
+    assert unknown.stderr == f"Error: there is no record of a call {'8' * 16}.\n"

@@ -6,38 +6,51 @@ with Client.from_configuration() as client:
     print(client.predict("iris", {"parameters": [5.1, 3.5, 1.4, 0.2]}).result)
 """
 
-from modelway.audit import Entry, Finding, Query, Verification
+from modelway.audit import CallRecord, Entry, Finding, Query, Verification
 from modelway.awaiting import Moved
 from modelway.central import CentralKey, PendingModel
 from modelway.client import Client
+from modelway.commits import CommittedFile, Difference
 from modelway.errors import ModelwayError
+from modelway.people import Key, Organisation, Person
 from modelway.plan import Plan
+from modelway.project_people import Project
 from modelway.publishing import Published
 from modelway.quotas import Quota
 from modelway.records import LogKind, LogLine, Model, Platform, Prediction, Status, Version
 from modelway.rollouts import Canary, Rollout, Side
 from modelway.settings import Settings
+from modelway.sharing import Collaborator, Shared
 
 __all__ = [
+    "CallRecord",
     "Canary",
     "CentralKey",
     "Client",
+    "Collaborator",
+    "CommittedFile",
+    "Difference",
     "Entry",
     "Finding",
+    "Key",
     "LogKind",
     "LogLine",
     "Model",
     "ModelwayError",
     "Moved",
+    "Organisation",
     "PendingModel",
+    "Person",
     "Plan",
     "Platform",
     "Prediction",
+    "Project",
     "Published",
     "Query",
     "Quota",
     "Rollout",
     "Settings",
+    "Shared",
     "Side",
     "Status",
     "Verification",

@@ -14,13 +14,16 @@ from modelway.configuration import Configuration, find_configuration
 from modelway.following import endpoint_of, is_stopped
 from modelway.logs import Log
 from modelway.patience import DEFAULT_TIMEOUT_S, Patience
+from modelway.people import Keys, Organisations, People
 from modelway.plan import Plan
-from modelway.predicting import predict
+from modelway.predicting import invoke, predict
 from modelway.progress import OnProgress, ignore
+from modelway.project_people import Projects
 from modelway.publishing import Published, publish
 from modelway.quotas import Quotas
 from modelway.records import Json, LogKind, LogLine, Model, Platform, Prediction, Status, Version
 from modelway.running import Running
+from modelway.sharing import Sharing
 from modelway.traffic import LATEST, Traffic
 from modelway.transport import SERVING, Transport
 
@@ -71,6 +74,26 @@ class Client(Running, Traffic):
     def audit(self) -> Audit:
         return Audit(self._transport)
 
+    @property
+    def people(self) -> People:
+        return People(self._transport)
+
+    @property
+    def keys(self) -> Keys:
+        return Keys(self._transport)
+
+    @property
+    def organisations(self) -> Organisations:
+        return Organisations(self._transport)
+
+    @property
+    def sharing(self) -> Sharing:
+        return Sharing(self._transport)
+
+    @property
+    def projects(self) -> Projects:
+        return Projects(self._transport)
+
     def platform_version(self) -> str:
         return self._transport.get("/version", lambda answer: str(answer.get("modelway") or answer["version"]))
 
@@ -86,6 +109,10 @@ class Client(Running, Traffic):
     def predict(self, name: str, body: bytes | Json, *, label: str = LATEST) -> Prediction:
         """The answer to one call; `body` is the whole request body, such as `{"parameters": [1, 2]}`."""
         return predict(self._transport, self.model(name), body, label)
+
+    def invoke(self, name: str, body: bytes | Json, *, label: str = LATEST) -> Prediction:
+        """Like `predict`, without an access token: for collaborators of the model API."""
+        return invoke(self._transport, self.model(name), body, label)
 
     def models(self) -> list[Model]:
         return sorted(models.list_models(self._transport), key=lambda model: model.name)

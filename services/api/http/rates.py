@@ -9,16 +9,24 @@ from __future__ import annotations
 import math
 import time
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 from services.api.meter import Clock, Meter, subscriber
-from services.core.errors import TooMany
+from services.core.errors import TemporaryError, TooMany
 from services.core.pace import Pace
 
 REQUESTS = Pace(burst=500, every_s=1 / 50)
 ADMINISTRATORS_TIMES = 10  # they set platforms up with programs, and could lift the limit anyway
-STRANGERS = Pace(burst=100, every_s=1 / 5)
+STRANGERS = Pace(burst=500, every_s=1 / 10)
 TRUSTED_S = 3600.0
 MAX_TRUSTED = 10_000
+
+
+@dataclass
+class Found:
+    is_right: bool = False  # said by who looked it up
 
 
 class Rates:
@@ -35,19 +43,39 @@ class Rates:
         self._trusted: OrderedDict[str, float] = OrderedDict()  # credential -> until when
 
     def meet(self, credential: str, address: str) -> None:
-        """Before looking up a credential ("" for none): counts what may be a guess. Raises TooMany.
+        """Counts what may be a guess ("": no credential at all). Raises TooMany.
 
         One that opened something within the hour is no guess: a program with an old key locks out nobody who shares
         its address.
         """
-        if self._trusted.get(credential, 0.0) > self._clock():
-            return
-        _refuse_if(self._strangers.spend(subscriber(address)), "without a valid key, from this address")
+        if not self._is_trusted(credential):
+            _refuse_if(self._strangers.spend(subscriber(address)), "without a valid key, from this address")
 
-    def welcome(self, credential: str, address: str) -> None:
-        """The credential that was met is right: it was no guess, and will not be taken for one."""
-        if self._trusted.get(credential, 0.0) <= self._clock():
+    @contextmanager
+    def looking_up(self, credential: str, address: str) -> Iterator[Found]:
+        """Around the look-up of a credential: counted as a guess unless it turns out right, or cannot be looked up.
+
+        Raises TooMany before it begins.
+        """
+        self.meet(credential, address)
+        found = Found()
+        try:
+            yield found
+        except TemporaryError:
+            self._is_no_guess(credential, address)
+            raise
+        if found.is_right:
+            self._is_no_guess(credential, address)
+            self._trust(credential)
+
+    def _is_trusted(self, credential: str) -> bool:
+        return self._trusted.get(credential, 0.0) > self._clock()
+
+    def _is_no_guess(self, credential: str, address: str) -> None:
+        if not self._is_trusted(credential):
             self._strangers.give_back(subscriber(address))
+
+    def _trust(self, credential: str) -> None:
         self._trusted[credential] = self._clock() + TRUSTED_S
         self._trusted.move_to_end(credential)
         if len(self._trusted) > MAX_TRUSTED:

@@ -1,4 +1,4 @@
-"""This file is the subcommands about the platform's history: list, export, as-of, verify. For administrators."""
+"""This file is the subcommands about the platform's history: list, export, as-of, call, verify."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from modelway import Client, Entry, Query
+from modelway import CallRecord, Client, Entry, Query
 from modelway.commands.arguments import Instant
 from modelway.commands.output import Output, answering, plural, table
 from modelway.records import Json
@@ -20,7 +20,9 @@ from modelway.records import Json
 
 @click.group()
 def audit() -> None:
-    """The history: who changed what and when, and what was live at a moment. For administrators.
+    """The history: who changed what and when, what was live at a moment, and who answered a call.
+
+    Administrators see all of it; editors and owners of a model API what is about that, if they name it.
 
     A TIME is ISO 8601 such as 2026-01-31T12:00:00Z, or seconds or milliseconds since 1970.
     """
@@ -91,6 +93,20 @@ def as_of(output: Output, time: datetime, model: str | None) -> None:
     output.answer(found, text or f"There was no model API at {_time(time)}.")
 
 
+@audit.command("call")
+@click.argument("request_id")
+@click.argument("model")
+@answering
+def call(output: Output, request_id: str, model: str) -> None:
+    """Show which version of MODEL answered the call with REQUEST_ID, the X-Request-Id of its answer.
+
+    Records of calls are there a few seconds after a call, and kept for days: see docs/audit.md.
+    """
+    with Client.from_configuration() as client:
+        found = client.audit.call(client.model(model).id, request_id)
+    output.answer([each.value for each in found], "\n".join(_call_text(each) for each in found))
+
+
 @audit.command("verify")
 @answering
 def verify(output: Output) -> None:
@@ -108,9 +124,17 @@ def verify(output: Output) -> None:
         "is_sound": not findings,
         "events": result.events,
         "aggregates": result.aggregates,
+        "checkpoints": result.checkpoints,
+        "ahead": result.ahead,
+        "witnessed": result.witnessed,
+        "unwitnessed_because": result.unwitnessed_because,
         "findings": [vars(each) for each in result.findings],
     }
     output.answer(value, f"{read} were read. {'All is sound.' if not findings else ''}".rstrip())
+    if result.unwitnessed_because:
+        output.note(
+            f"Whether the end of the checkpoints was cut off could not be checked: {result.unwitnessed_because}."
+        )
     for finding in findings:
         output.note(f"Error: {finding}", fg="red")
     if findings:
@@ -158,6 +182,12 @@ def _short(value: Json) -> str:
     if isinstance(value, dict):
         return str(value.get("key") or value.get("name") or value)
     return "none" if value is None else str(value)
+
+
+def _call_text(record: CallRecord) -> str:
+    who = "nobody" if record.version_number is None else f"version {record.version_number} ({record.version_id})"
+    where = "" if record.instance_id is None else f", instance {record.instance_id}"
+    return f"{_time(record.began_at)}  {record.label} led to {who}{where}: {record.status} after {record.seconds:.3f} s"
 
 
 def _moment_text(moment: Json) -> str:

@@ -6,7 +6,20 @@ from importlib.metadata import version
 
 import click
 
-from modelway.commands import administration, audit, models, platform, publish, running, traffic
+from modelway.commands import (
+    administration,
+    audit,
+    keys,
+    models,
+    organisations,
+    people,
+    platform,
+    project,
+    publish,
+    running,
+    sharing,
+    traffic,
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -38,9 +51,22 @@ for command in (
     traffic.demote,
     traffic.rollback,
     traffic.canary,
+    sharing.share,
+    sharing.unshare,
+    sharing.leave,
+    sharing.collaborators,
+    sharing.visibility,
+    sharing.restrict,
+    sharing.transfer,
+    sharing.invoke,
+    project.project,
     administration.quotas,
     administration.central,
     audit.audit,
+    people.whoami,
+    people.people,
+    keys.keys,
+    organisations.organisations,
 ):
     main.add_command(command)
 main.add_command(platform.status)

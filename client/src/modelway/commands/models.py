@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
+import shlex
 from datetime import datetime
 
 import click
 
-from modelway import Client, LogKind, LogLine, Settings
+from modelway import Client, LogKind, LogLine, Model, Settings
 from modelway.commands.arguments import Body, version_option, wait_options
 from modelway.commands.output import Output, answering, curl_line, table
 from modelway.commands.publish import show_tail
 from modelway.commands.showing import canary_value, model_text, model_value, rollout_value, status_text, version_value
 from modelway.commands.watching import Watch
-from modelway.errors import VersionFailed
+from modelway.errors import Forbidden, VersionFailed
 from modelway.records import Json
 
 
@@ -155,14 +156,30 @@ def _shown(client: Client, name: str) -> dict[str, Json]:
             for label in labels
         ],
         "canaries": [canary_value(each) for each in client.canaries(model.id)],
-        "settings": _settings_value(client.settings(model.id)),
+        "settings": _settings_value(_shown_settings(client, model)),
         "rollouts": [rollout_value(each) for each in client.rollouts(model.id)],
-        "curl": curl_line(endpoint, client.token(model)),
+        "curl": _call_line(client, model, endpoint),
     }
 
 
-def _settings_value(settings: Settings) -> dict[str, Json]:
-    return {**settings.values, "effective": settings.effective}
+def _shown_settings(client: Client, model: Model) -> Settings | None:
+    """None for who may not see them."""
+    try:
+        return client.settings(model.id)
+    except Forbidden:
+        return None
+
+
+def _call_line(client: Client, model: Model, endpoint: str) -> str:
+    """A command that calls the model API: with a token for who may see one."""
+    try:
+        return curl_line(endpoint, client.token(model))
+    except Forbidden:
+        return f"modelway invoke {shlex.quote(model.name)} '{{\"parameters\": []}}'"
+
+
+def _settings_value(settings: Settings | None) -> dict[str, Json] | None:
+    return None if settings is None else {**settings.values, "effective": settings.effective}
 
 
 def _line_value(line: LogLine) -> dict[str, Json]:

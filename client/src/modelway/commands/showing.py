@@ -101,7 +101,7 @@ def model_text(value: dict[str, Json]) -> str:
     rows.append(["routing", value["routing_mode"]])
     rows += [[route["label"], _route_text(route)] for route in value["routes"]]
     rows += [[f"canary of {each['label']}", canary_text(each)] for each in value["canaries"]]
-    rows.append(["settings", _settings_text(value["settings"])])
+    rows.append(["settings", _settings_text(value["settings"]) if value["settings"] else ""])
     rows.append(["endpoint", value["endpoint"]])
     lines = [f"{label + ':':18}{text}" for label, text in rows if text]
     rollouts = ["", rollouts_table(value["rollouts"])] if value["rollouts"] else []
