@@ -11,6 +11,7 @@ from services.core.commands import ArchiveEnvironment, CreateEnvironment, Enviro
 from services.core.errors import NotFound, Refused
 from services.core.events import Entry, EnvironmentArchived, EnvironmentCreated, EnvironmentRevised, Event
 from services.core.ids import AggregateId
+from services.core.names import DEFAULT_ENVIRONMENT
 
 
 class EnvironmentRevision(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,6 +60,8 @@ def decide(environment: Environment | None, command: EnvironmentCommand) -> tupl
         case ArchiveEnvironment():
             if environment is None:
                 raise NotFound("there is no such environment")
+            if environment.name == DEFAULT_ENVIRONMENT:
+                raise Refused(f"environment {environment.name!r} is for models that name none: it cannot be archived")
             return () if environment.is_archived else (EnvironmentArchived(),)
 
 

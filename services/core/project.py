@@ -100,20 +100,28 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
 def decide(project: Project | None, command: ProjectCommand) -> tuple[Event, ...]:
     """What `command` brings about; nothing when it is already so."""
     if isinstance(command, CreateProject):
-        return () if project is not None else (_created(command),)
+        return () if project is not None else _created(command)
     if project is None:
         raise NotFound("there is no such project")
     return _DECISIONS[type(command)](project, command)
 
 
-def _created(command: CreateProject) -> Event:
-    return ProjectCreated(
+def _created(command: CreateProject) -> tuple[Event, ...]:
+    """With whom it is shared from the start. Of a collaborator, or a tag, that is named twice, the last counts."""
+    created = ProjectCreated(
         owner_id=command.owner_id,
         owner_name=command.owner_name,
         name=command.name,
         description=command.description,
         visibility=command.visibility,
     )
+    invited = {each.collaborator_id: each for each in command.collaborators}
+    tags = {tag.name: tag for tag in command.tags}
+    if (owner := invited.get(command.owner_id)) is not None:
+        raise _owns(owner, command.name)
+    _refuse_many(collaborators=len(invited), tags=len(tags))
+    tagged = (ProjectTagged(tags=tuple(tags.values())),) if tags else ()
+    return (created, *map(_invited, invited.values()), *tagged)
 
 
 def _commit(project: Project, command: CommitSnapshot) -> tuple[Event, ...]:
@@ -140,16 +148,29 @@ def _describe(project: Project, command: DescribeProject) -> tuple[Event, ...]:
 
 def _set_collaborator(project: Project, command: SetProjectCollaborator) -> tuple[Event, ...]:
     if command.collaborator_id == project.owner_id:
-        raise Refused(f"{command.name} owns project {project.name!r} and needs no role in it")
+        raise _owns(command, project.name)
     known = project.collaborator(command.collaborator_id)
     if known is not None and known.role is command.role:
         return ()
-    if known is None and len(project.collaborators) >= MAX_COLLABORATORS:
-        raise Refused(f"a project has at most {MAX_COLLABORATORS} collaborators: invite an organisation")
-    invited = ProjectCollaboratorSet(
+    _refuse_many(collaborators=len(project.collaborators) + (known is None))
+    return (_invited(command),)
+
+
+def _invited(command: SetProjectCollaborator) -> ProjectCollaboratorSet:
+    return ProjectCollaboratorSet(
         collaborator_id=command.collaborator_id, kind=command.kind, name=command.name, role=command.role
     )
-    return (invited,)
+
+
+def _owns(command: SetProjectCollaborator, project: str) -> Refused:
+    return Refused(f"{command.name} owns project {project!r} and needs no role in it")
+
+
+def _refuse_many(*, collaborators: int = 0, tags: int = 0) -> None:
+    if collaborators > MAX_COLLABORATORS:
+        raise Refused(f"a project has at most {MAX_COLLABORATORS} collaborators: invite an organisation")
+    if tags > MAX_TAGS:
+        raise Refused(f"a project has at most {MAX_TAGS} tags")
 
 
 def _remove_collaborator(project: Project, command: RemoveProjectCollaborator) -> tuple[Event, ...]:
@@ -166,8 +187,7 @@ def _add_tags(project: Project, command: AddTags) -> tuple[Event, ...]:
             added.setdefault(tag.name, tag)
     if not added:
         return ()
-    if len(project.tags) + len(added) > MAX_TAGS:
-        raise Refused(f"a project has at most {MAX_TAGS} tags")
+    _refuse_many(tags=len(project.tags) + len(added))
     return (ProjectTagged(tags=(*project.tags, *added.values())),)
 
 

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 from aiohttp import web
@@ -14,21 +11,26 @@ from msgspec.structs import replace
 from services.api.http.body import chunks
 from services.api.http.callers import actor
 from services.api.http.compatible import views
+from services.api.http.file_answers import content_of, entry_of, no_room, scratch
 from services.api.http.intent import intent
-from services.api.http.routes import Route, answer
+from services.api.http.permits import about
+from services.api.http.routes import Raw, Route, answer
+from services.api.http.shapes import CommitId
 from services.api.ports import Ledger, Store
 from services.core.access import Action
 from services.core.aggregates import PROJECT
 from services.core.commands import CommitSnapshot
-from services.core.errors import NotFound, Overloaded, PermanentError, Unavailable
+from services.core.errors import NotFound, Overloaded, PermanentError
 from services.core.ids import Digest
 from services.core.names import shortened
 from services.core.project import Project, Snapshot
 from services.core.records import FileEntry, Manifest
 from services.core.snapshot import SnapshotLimits, manifest
-from services.kit.blobs import FULL_RETRY_S, Blobs
+from services.kit.blobs import Blobs
 
 NAMED_AT = "/v1/projects/{owner}/{projectName}"
+
+FILE = Raw("application/octet-stream", "the content of the file")
 
 _TRIES = 30  # to be the next commit, where many files are uploaded at once
 
@@ -49,57 +51,80 @@ class ProjectFiles:
     def routes(self) -> list[Route]:
         content_at = "/api/projects/v1/projects/{project}/files/{commit}/{path:.+}/content"
         return [
-            Route("GET", NAMED_AT + "/commits", self.commits, Action.VIEW_FILES),
-            Route("GET", NAMED_AT + "/files/{commit}/{path:.*}", self.index, Action.VIEW_FILES),
-            Route("GET", content_at, self.content, Action.VIEW_FILES),
-            Route("PUT", NAMED_AT + "/{path:.+}", self.put, Action.CHANGE_FILES),
+            Route("GET", NAMED_AT + "/commits", self.commits, Action.VIEW_FILES, gives={200: list[CommitId]}),
+            Route(
+                "GET", NAMED_AT + "/files/{commit}/{path:.*}", self.index, Action.VIEW_FILES, gives={200: views.Files}
+            ),
+            Route("GET", content_at, self.content, Action.VIEW_FILES, gives={200: FILE}),
+            Route("GET", NAMED_AT + "/blobs/{key}", self.blob, Action.VIEW_FILES, gives={200: FILE}),
+            Route(
+                "PUT",
+                NAMED_AT + "/{path:.+}",
+                self.put,
+                Action.CHANGE_FILES,
+                takes=FILE,
+                gives={201: views.File, 200: views.File},
+                is_body_optional=True,
+            ),
         ]
 
     async def commits(self, request: web.Request) -> web.Response:
-        """Their ids, newest first."""
-        project = await self._project(request)
+        """The commits of a project, newest first: their ids, all of them, as existing clients expect."""
+        project = about(request, PROJECT)
         return answer([snapshot.commit_id for snapshot in reversed(project.snapshots)])
 
     async def index(self, request: web.Request) -> web.Response:
-        """All files in a folder and the folders below it."""
-        project = await self._project(request)
+        """Files in a folder of a commit, and in the folders below it."""
+        project = about(request, PROJECT)
         snapshot = project.snapshot(request.match_info["commit"])
         files = (await self._manifest(snapshot)).files
         path = request.match_info["path"].strip("/")
         found = [entry for entry in files if not path or entry.path == path or entry.path.startswith(f"{path}/")]
         if not found:
             raise NotFound(f"there is nothing at {shortened(path)} in commit {snapshot.commit_id}")
-        return answer({"objectType": "list", "data": [views.file(entry, snapshot) for entry in found]})
+        return answer(views.Files(data=[views.file(entry, snapshot) for entry in found]))
 
     async def content(self, request: web.Request) -> web.Response:
-        """The file as it is, checked before its first byte is sent. A browser saves it, and does not show it."""
-        project = await self._store.load(PROJECT, request.match_info["project"])
+        """The content of a file.
+
+        It is checked before its first byte is sent. A browser saves it, and does not show it.
+        """
+        project = about(request, PROJECT)
         snapshot = project.snapshot(request.match_info["commit"])
         path = request.match_info["path"].strip("/")
-        entry = _find(await self._manifest(snapshot), path)
-        if entry is None:
-            raise NotFound(f"there is no file {shortened(path)} in commit {snapshot.commit_id}")
-        headers = {"Content-Disposition": "attachment", "X-Content-Type-Options": "nosniff"}
-        if request.method == "HEAD":
-            return web.Response(headers={**headers, "Content-Length": str(entry.size_bytes)})
-        with _scratch() as folder:
-            copy = folder / "content"
-            await self._blobs.fetch(entry.digest, copy)
-            opened = await asyncio.to_thread(copy.open, "rb")  # closed by the answer, and gone with it
-        return web.Response(body=opened, headers=headers, content_type="application/octet-stream")
+        entry = entry_of(await self._manifest(snapshot), snapshot, path)
+        return await content_of(request, self._blobs, entry)
+
+    async def blob(self, request: web.Request) -> web.Response:
+        """The content of a file by the key that it is listed with.
+
+        A key says which commit holds the file: nothing is found that no commit of this project holds.
+        """
+        project, key = about(request, PROJECT), request.match_info["key"]
+        found = views.BLOB_KEY.fullmatch(key)
+        if found is not None and any(each.commit_id == found["commit"] for each in project.snapshots):
+            listed = await self._manifest(project.snapshot(found["commit"]))
+            for entry in listed.files:
+                if entry.digest.startswith(found["digest"]):
+                    return await content_of(request, self._blobs, entry)
+        raise NotFound(f"project {project.name!r} has no file with the key {shortened(key)}")
 
     async def put(self, request: web.Request) -> web.Response:
-        """201 with the file in its new commit, or 200 when the newest commit holds the same already."""
-        project = await self._project(request)
+        """Upload a file, which makes a commit.
+
+        201 with the file in its new commit, or 200 when the newest commit holds the same already.
+        """
+        project = about(request, PROJECT)
         path = request.match_info["path"].strip("/")
         manifest([_unsent(path)], self._limits)  # a path that will not do is refused before its content is sent
-        with _scratch() as folder:
+        with scratch() as folder:
             received = folder / "content"
             size_bytes = await _receive(request, received, self._limits.file_bytes)
             digest = await self._blobs.put_file(received)
         entry = FileEntry(path=path, mode=0o644, size_bytes=size_bytes, digest=digest)
         snapshot, is_new = await self._commit(request, project, entry)
-        return answer({**views.file(entry, snapshot), "commitId": snapshot.commit_id}, status=201 if is_new else 200)
+        view = views.file(entry, snapshot, commit_id=snapshot.commit_id)
+        return answer(view, status=201 if is_new else 200)
 
     async def _commit(self, request: web.Request, project: Project, entry: FileEntry) -> tuple[Snapshot, bool]:
         """The commit that `entry` is in, and whether it is a new one."""
@@ -139,13 +164,6 @@ class ProjectFiles:
     async def _manifest(self, snapshot: Snapshot) -> Manifest:
         return await self._blobs.get_document(snapshot.snapshot, Manifest)
 
-    async def _project(self, request: web.Request) -> Project:
-        owner, name = request.match_info["owner"], request.match_info["projectName"]
-        project = await self._store.find_project(owner_name=owner, name=name)
-        if project is None:
-            raise NotFound(f"there is no project {shortened(f'{owner}/{name}')}")
-        return project
-
 
 def _unsent(path: str) -> FileEntry:
     return FileEntry(path=path, mode=0o644, size_bytes=0, digest=Digest("0" * 64))
@@ -158,21 +176,6 @@ def _with(files: tuple[FileEntry, ...], entry: FileEntry, limits: SnapshotLimits
     return manifest([*others, replace(entry, mode=replaced.mode)], limits)
 
 
-def _find(listed: Manifest, path: str) -> FileEntry | None:
-    return next((entry for entry in listed.files if entry.path == path), None)
-
-
-@contextlib.contextmanager
-def _scratch() -> Iterator[Path]:
-    """A folder for one request."""
-    try:
-        folder = tempfile.TemporaryDirectory(prefix="modelway-file-", ignore_cleanup_errors=True)
-    except OSError as error:
-        raise _no_room() from error
-    with folder as name:
-        yield Path(name)
-
-
 async def _receive(request: web.Request, path: Path, limit_bytes: int) -> int:
     """Write the body to `path` as it arrives; how many bytes it had."""
     size_bytes = 0
@@ -182,9 +185,5 @@ async def _receive(request: web.Request, path: Path, limit_bytes: int) -> int:
                 size_bytes += len(chunk)
                 await asyncio.to_thread(file.write, chunk)
     except OSError as error:
-        raise _no_room() from error
+        raise no_room() from error
     return size_bytes
-
-
-def _no_room() -> Unavailable:
-    return Unavailable("there is no room for the file on its way", retry_after_s=FULL_RETRY_S)

@@ -133,10 +133,18 @@ async def test_the_logs_of_build_and_deployment_come_with_their_status(api: Clie
 
 
 async def test_who_may_only_look_may_not_start_or_stop(api: Client, ledger: MongoLedger) -> None:
-    model = await api.model()
-    grace = await add_person(api, ledger)
+    project = await api.project_with_code()
+    model = await api.model(project)
+    grace, eve = await add_person(api, ledger), await add_person(api, ledger, "eve")
+    body = {"collaboratorId": "grace", "projectRole": "ResultsConsumer"}
+    await api.ok("POST", f"/v4/projects/{project}/collaborators", body)
     version_id = model["activeVersion"]["id"]
-    assert (await grace("GET", at(model, version_id, "getBuildStatus"))).status == 200
+    for who, status in ((grace, 200), (eve, 404)):
+        assert (await who("GET", at(model, version_id, "getBuildStatus"))).status == status
+        assert (await who("GET", "/v4/modelManager/getModels", params={"projectId": project})).status == status
+    assert len(await grace.ok("GET", "/v4/modelManager/getModels")) == 1
+    assert await eve.ok("GET", "/v4/modelManager/getModels") == []
     for what in ("startModelDeployment", "stopModelDeployment"):
         answer = await grace("POST", at(model, version_id, what))
-        assert (answer.status, answer.fault) == (403, "grace may not do this: it takes the permission run-version")
+        assert (answer.status, answer.fault) == (403, "grace may not run version: that takes an Editor of the model")
+        assert (await eve("POST", at(model, version_id, what))).status == 404

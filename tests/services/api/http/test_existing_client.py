@@ -116,7 +116,7 @@ async def test_a_mode_stays_when_a_file_is_replaced_and_a_repeated_upload_is_mad
 ) -> None:
     project = await existing.project_id()
     run = {"path": "run.sh", "mode": 0o755, "sizeBytes": len(CODE)}
-    digest = (await existing.upload("x", CODE)).json()["key"]
+    digest = (await existing.upload("x", CODE)).json()["sha256"]
     await api.ok("POST", f"{V1}/projects/{project}/snapshots", {"files": [{**run, "sha256": digest}]})
     for _ in range(2):
         once = {"Idempotency-Key": "k"}
@@ -187,14 +187,15 @@ async def test_a_file_is_sent_to_be_saved_and_not_shown(api: Client, existing: E
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
 
-async def test_who_may_only_look_may_list_files_and_neither_read_nor_add_any(
+async def test_who_may_only_look_may_read_files_and_not_add_any(
     api: Client, existing: ExistingClient, ledger: MongoLedger
 ) -> None:
-    commit = (await existing.upload("predict.py", CODE)).json()["commitId"]
-    grace = await add_person(api, ledger)
+    uploaded = (await existing.upload("predict.py", CODE)).json()
+    commit, grace = uploaded["commitId"], await add_person(api, ledger)
     assert (await grace("GET", f"{NAMED_AT}/files/{commit}/")).status == 200
     content_at = f"/api/projects/v1/projects/{await existing.project_id()}/files/{commit}/predict.py/content"
-    assert (await grace("GET", content_at)).status == 403
+    for path in (content_at, f"{NAMED_AT}/blobs/{uploaded['key']}"):
+        assert (await grace("GET", path)).raw == CODE
     assert (await grace("PUT", f"{NAMED_AT}/a.py", data=b"x")).status == 403
 
 

@@ -89,7 +89,7 @@ async def test_a_platform_begins_with_a_default_environment(api: Client) -> None
     [
         ({"name": "\u202eevil"}, "name must be 1 to 100 printable characters"),
         ({"name": "x", "visibility": "Public"}, "visibility must be one of Global, Private"),
-        ({"name": "x", "requirements": ["numpy"]}, "requirements must be text, got a list"),
+        ({"name": "x", "requirements": ["numpy"]}, "requirements must be text or null, got a list"),
         ({"name": "x", "requirements": "#" * 65_537}, "requirements must have at most 65536 characters"),
     ],
 )
