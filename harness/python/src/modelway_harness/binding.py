@@ -7,21 +7,23 @@ is the function's own and is never read as a body that does not fit.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from inspect import Parameter, Signature, signature
+from typing import NamedTuple
 
+from .annotations import Forms, annotations_of
+from .forms import Convert, Misfit, step
 from .wording import counted, json_kind, quoted
 
 _BY_NAME = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
 _BY_POSITION = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
+_REST = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
 
 
 class DoesNotFit(Exception):
     """The body cannot become a call; the text tells the caller what to change."""
 
 
-@dataclass(frozen=True)
-class Call:
+class Call(NamedTuple):
     """The arguments of one call: `function(*positional, **named)`."""
 
     positional: tuple[object, ...] = ()
@@ -29,7 +31,7 @@ class Call:
 
 
 class Binding:
-    """What one function takes, read once from its signature.
+    """What one function takes, read once from its signature and its annotations.
 
     A decorator that uses `functools.wraps` is looked through, as Python's own `inspect.signature` does. A
     function that cannot tell its signature (some are written in C) is called with whatever comes.
@@ -38,15 +40,35 @@ class Binding:
     def __init__(self, name: str, function: Callable[..., object]) -> None:
         self._name = name
         self._parameters = _parameters(function)
+        parameters = self._parameters or []
+        named = [p for p in parameters if p.kind in _BY_NAME]
+        self._required = frozenset(_required(p for p in parameters if p.kind not in _REST))
+        self._known = frozenset(p.name for p in named)
+        self._only_by_position = _required(p for p in parameters if p.kind is Parameter.POSITIONAL_ONLY)
+        self._takes_any = any(p.kind is Parameter.VAR_KEYWORD for p in parameters)
+        slots = [p for p in parameters if p.kind in _BY_POSITION]
+        self._counts = range(len(_required(slots)), len(slots) + 1)
+        if any(p.kind is Parameter.KEYWORD_ONLY and p.default is Parameter.empty for p in parameters):
+            self._counts = range(0)
+        self._conversions = _Conversions(function, parameters)
 
     def bind(self, document: object) -> Call:
         """The call that a parsed body asks for. Raises DoesNotFit, and nothing else.
+
+        Where an annotation is a class of the user's, this runs code of theirs: do it where the function is run.
 
         >>> def predict(x, y=2): ...
         >>> Binding("predict", predict).bind({"data": {"x": 1}}).named
         {'x': 1}
         >>> Binding("predict", predict).bind({"parameters": [1, 2]}).positional
         (1, 2)
+        """
+        return self.convert(self.fit(document))
+
+    def fit(self, document: object) -> Call:
+        """The call as `bind` gives it, its values still as JSON has them; no code of the user's runs.
+
+        Raises DoesNotFit where names or number of the arguments are wrong.
         """
         if not isinstance(document, dict):
             raise DoesNotFit('the body must be a JSON object with "data" or "parameters", not ' + json_kind(document))
@@ -61,22 +83,42 @@ class Binding:
             'the body must have "data", an object of named arguments, or "parameters", a list of arguments'
         )
 
+    @property
+    def converts(self) -> bool:
+        """Whether `convert` has anything to do."""
+        return self._conversions.are_any
+
+    def convert(self, call: Call) -> Call:
+        """The call with its values as the annotations want them.
+
+        Raises DoesNotFit with the place of the first that is wrong.
+        """
+        if not self._conversions.are_any:
+            return call
+        try:
+            if call.named is not None:
+                return Call(named=self._conversions.of_names(call.named))
+            return Call(positional=self._conversions.of_places(call.positional))
+        except RecursionError:
+            raise DoesNotFit("the arguments are nested too deeply") from None
+
     def _by_name(self, data: object) -> Call:
         if not isinstance(data, dict):
             raise DoesNotFit(f'"data" must be an object of named arguments, not {json_kind(data)}')
-        if self._parameters is not None:
+        keys = data.keys()
+        fits = self._required <= keys and (self._takes_any or keys <= self._known) and not self._only_by_position
+        if not fits and self._parameters is not None:
             self._check_names(data, self._parameters)
         return Call(named=data)
 
     def _check_names(self, data: dict[str, object], parameters: list[Parameter]) -> None:
-        only_by_position = _required(p for p in parameters if p.kind is Parameter.POSITIONAL_ONLY)
-        if only_by_position:
-            self._refuse(f'takes {quoted(only_by_position)} by position only: send "parameters" instead of "data"')
+        if self._only_by_position:
+            self._refuse(
+                f'takes {quoted(self._only_by_position)} by position only: send "parameters" instead of "data"'
+            )
         named = [p for p in parameters if p.kind in _BY_NAME]
         missing = [name for name in _required(named) if name not in data]
-        known = {p.name for p in named}
-        takes_any = any(p.kind is Parameter.VAR_KEYWORD for p in parameters)
-        unexpected = [] if takes_any else [name for name in data if name not in known]
+        unexpected = [] if self._takes_any else [name for name in data if name not in self._known]
         said = []
         if missing:
             said.append(_missing(missing))
@@ -88,7 +130,7 @@ class Binding:
     def _by_position(self, values: object) -> Call:
         if not isinstance(values, list):
             raise DoesNotFit(f'"parameters" must be a list of arguments, not {json_kind(values)}')
-        if self._parameters is not None:
+        if len(values) not in self._counts and self._parameters is not None:
             self._check_count(len(values), self._parameters)
         return Call(positional=tuple(values))
 
@@ -108,6 +150,57 @@ class Binding:
 
     def _refuse(self, why: str) -> None:
         raise DoesNotFit(f"{self._name}() {why}")
+
+
+class _Conversions:
+    """How the values of one function's parameters are converted; parameters without a form are left out."""
+
+    def __init__(self, function: Callable[..., object], parameters: list[Parameter]) -> None:
+        forms, hints = Forms(), annotations_of(function)
+        self._named: dict[str, Convert] = {}
+        self._placed: list[tuple[str, Convert | None]] = []
+        self._rest: dict[object, tuple[str, Convert]] = {}
+        for parameter in parameters:
+            convert = forms.of_parameter(parameter, hints).convert
+            if parameter.kind in _BY_POSITION:
+                self._placed.append((parameter.name, convert))
+            if convert is not None and parameter.kind in _BY_NAME:
+                self._named[parameter.name] = convert
+            elif convert is not None and parameter.kind in _REST:
+                self._rest[parameter.kind] = parameter.name, convert
+        self._names = frozenset(p.name for p in parameters if p.kind in _BY_NAME)
+        self.are_any = bool(self._named or self._rest or any(convert for _, convert in self._placed))
+
+    def of_names(self, data: dict[str, object]) -> dict[str, object]:
+        made = data.copy()
+        name = ""
+        try:
+            for name, convert in self._named.items():
+                if name in data:
+                    made[name] = convert(data[name])
+            if Parameter.VAR_KEYWORD in self._rest:
+                _, convert = self._rest[Parameter.VAR_KEYWORD]
+                for name in data.keys() - self._names:
+                    made[name] = convert(data[name])
+        except Misfit as misfit:
+            raise DoesNotFit(misfit.told(f"data{step(name)}")) from misfit.__cause__
+        return made
+
+    def of_places(self, values: tuple[object, ...]) -> tuple[object, ...]:
+        made = list(values)
+        slots = len(self._placed)
+        at, name, inner = 0, "", None
+        try:
+            for at, (name, inner) in enumerate(self._placed[: len(made)]):  # noqa: B007  # told below
+                if inner is not None:
+                    made[at] = inner(made[at])
+            if Parameter.VAR_POSITIONAL in self._rest:
+                name, convert = self._rest[Parameter.VAR_POSITIONAL]
+                for at in range(slots, len(made)):
+                    made[at] = convert(made[at])
+        except Misfit as misfit:
+            raise DoesNotFit(misfit.told(f"parameters[{at}]") + f" (argument '{name}')") from misfit.__cause__
+        return tuple(made)
 
 
 def _parameters(function: Callable[..., object]) -> list[Parameter] | None:

@@ -15,7 +15,7 @@ def quoted(names: Iterable[str]) -> str:
     >>> quoted(["x"]), quoted(["x", "y"]), quoted(["x", "y", "z"])
     ("'x'", "'x' and 'y'", "'x', 'y', and 'z'")
     """
-    every = [f"'{_cut(name, NAME_LENGTH)}'" for name in names]
+    every = [f"'{cut(name, NAME_LENGTH)}'" for name in names]
     shown = every[:NAMES_SHOWN]
     if len(every) > len(shown):
         shown.append(f"{len(every) - len(shown)} more")
@@ -46,7 +46,7 @@ def json_kind(value: object) -> str:
         case int() | float():
             return "a number"
         case str():
-            return "a string"
+            return "text"
         case list():
             return "a list"
         case _:
@@ -64,7 +64,7 @@ def described(error: BaseException) -> str:
         text = str(error)
     except Exception:
         text = "(its text could not be made)"
-    return f"{name}: {_cut(text, ERROR_LENGTH)}" if text else name
+    return f"{name}: {cut(text, ERROR_LENGTH)}" if text else name
 
 
 def type_name(value: object) -> str:
@@ -76,5 +76,6 @@ def type_name(value: object) -> str:
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
-def _cut(text: str, length: int) -> str:
+def cut(text: str, length: int) -> str:
+    """`text`, or as much of it as fits into `length` characters with a mark that there was more."""
     return text if len(text) <= length else text[: length - 1] + "…"
