@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import enum
 import json
-from datetime import UTC, datetime
-from typing import Any
+import math
+from array import array
+from collections import deque
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -113,16 +122,74 @@ def test_numpy_values_without_a_plain_form_are_refused() -> None:
     assert refusal(numpy.array([1j])) == "result[0] is of type complex"
 
 
+class Colour(enum.Enum):
+    RED = "red"
+
+
+@dataclass
+class Row:
+    when: datetime
+    score: float = math.nan
+
+
+class Point(NamedTuple):
+    x: int
+    y: int
+
+
+@pytest.mark.parametrize(
+    ("result", "expected"),
+    [
+        (Row(datetime(2026, 1, 2, tzinfo=UTC)), {"when": "2026-01-02T00:00:00+00:00", "score": None}),
+        ([Point(1, 2)], [[1, 2]]),
+        ({Colour.RED: Colour.RED}, {"red": "red"}),
+        ({date(2026, 1, 2): time(3, 4)}, {"2026-01-02": "03:04:00"}),
+        (timedelta(minutes=1, milliseconds=500), 60.5),
+        ([Decimal("0.10"), Decimal("NaN")], ["0.10", None]),
+        (UUID(int=1), "00000000-0000-0000-0000-000000000001"),
+        ([b"hi", bytearray(b"hi"), memoryview(b"hi")], ["aGk=", "aGk=", "aGk="]),
+        ({3, 1, 2}, [1, 2, 3]),
+        (frozenset({1}), [1]),
+        (Path("a/b"), "a/b"),
+        (deque([1]), [1]),
+        (range(3), [0, 1, 2]),
+        ({"a": 1}.keys(), ["a"]),
+        ({"a": 1}.values(), [1]),
+        (MappingProxyType({"a": 1}), {"a": 1}),
+        (array("d", [1, math.inf]), [1.0, None]),
+        ("\ud800", "\ud800"),
+    ],
+)
+def test_what_json_has_no_type_for_has_something_that_stands_for_it(result: object, expected: object) -> None:
+    assert decoded(result) == expected
+
+
+def test_sets_that_cannot_be_sorted_keep_what_is_in_them() -> None:
+    result = decoded({1, "a"})
+    assert isinstance(result, list)
+    assert len(result) == 2
+
+
+def test_a_generator_inside_a_result_is_refused() -> None:
+    assert refusal({"rows": iter([1])}) == ("result['rows'] is of type list_iterator, which only a whole result can be")
+
+
+def test_a_dataclass_that_contains_itself_is_refused() -> None:
+    row = Row(datetime(2026, 1, 2, tzinfo=UTC))
+    row.score = [row]  # type: ignore[assignment]
+    assert refusal(row) == "result['score'][0] contains itself"
+
+
 def test_what_json_cannot_hold_is_named_with_its_place() -> None:
-    held = {"rows": [{"when": datetime(2026, 1, 1, tzinfo=UTC)}]}
-    assert refusal(held) == "result['rows'][0]['when'] is of type datetime.datetime"
+    held = {"rows": [{"when": object()}]}
+    assert refusal(held) == "result['rows'][0]['when'] is of type object"
 
 
 @pytest.mark.parametrize(
     ("result", "message"),
     [
-        ({1, 2}, "result is of type set"),
-        (b"bytes", "result is of type bytes"),
+        (complex(1, 2), "result is of type complex"),
+        (object, "result is of type type"),
         ([Stubborn()], "result[0] is of type tests.harness.test_encoding.Stubborn"),
         ({"a": {(1, 2): 3}}, "result['a'] has a key of type tuple"),
         ({float("nan"): 3}, "result has the key nan"),

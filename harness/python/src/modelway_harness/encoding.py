@@ -1,14 +1,17 @@
 """This file is how what the function returned becomes JSON text.
 
-JSON's own types pass; tuples become lists, NaN and the infinities become null. Whatever offers `tolist()` or
-`item()`, as NumPy's arrays and scalars do, is asked for its plain value; NumPy itself is never imported.
+JSON's own types go straight through `json`, which asks `plain.py` about every other value it meets. When that fails, or
+where NaN is among the numbers, the result is walked, to put null for NaN or to name the place of what is wrong.
 """
 
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from math import isfinite
+from typing import Any
 
+from .plain import NoPlainForm, plain_of
 from .wording import described, type_name
 
 
@@ -16,20 +19,30 @@ class NotJson(Exception):
     """The result holds something that JSON cannot; the text names the place in the result."""
 
 
-def encode(result: object) -> str:
-    """The result as JSON text. Raises NotJson.
+_encoded = json.JSONEncoder(allow_nan=False, check_circular=True, default=plain_of).encode
+
+
+def encode(result: object, name: str = "result") -> str:
+    """The result as JSON text; `name` is what it is called in the messages. Raises NotJson.
 
     >>> encode({"score": (1, float("nan"))})
     '{"score": [1, null]}'
     """
     try:
-        return json.dumps(result, allow_nan=False)
+        return _encoded(result)
     except Exception:  # the common case is fast; the walk below finds out what is wrong, and where
-        plain = _Walk().plain(result, "result")
+        plain = _walked(result, name)
     try:
-        return json.dumps(plain, allow_nan=False)
+        return _encoded(plain)
     except Exception as error:
-        raise NotJson(f"result cannot be written as JSON: {described(error)}") from error
+        raise NotJson(f"{name} cannot be written as JSON: {described(error)}") from error
+
+
+def _walked(result: object, name: str) -> object:
+    try:
+        return _Walk().plain(result, name)
+    except RecursionError:
+        raise NotJson(f"{name} is nested too deeply") from None
 
 
 class _Walk:
@@ -48,46 +61,50 @@ class _Walk:
             case dict() | list() | tuple():
                 return self._container(value, path)
             case _:
-                return self._converted(value, path)
+                return self._inside(value, path, self._converted)
 
     def _container(self, value: dict[object, object] | list[object] | tuple[object, ...], path: str) -> object:
+        if not isinstance(value, dict) and set(map(type, value)) <= {float}:
+            return [held if isfinite(held) else None for held in value]  # type: ignore[arg-type]  # all are floats
+        return self._inside(value, path, self._each)
+
+    def _inside(self, value: Any, path: str, walk: Any) -> object:
         if id(value) in self._around:
             raise NotJson(f"{path} contains itself")
         self._around.add(id(value))
         try:
-            if isinstance(value, dict):
-                return {_key(key, path): self.plain(held, f"{path}[{key!r}]") for key, held in value.items()}
-            return [self.plain(held, f"{path}[{at}]") for at, held in enumerate(value)]
-        except RecursionError:
-            raise NotJson("result is nested too deeply") from None
+            return walk(value, path)
         finally:
             self._around.discard(id(value))
 
+    def _each(self, value: Any, path: str) -> object:
+        if isinstance(value, dict):
+            return {_key(key, path): self.plain(held, f"{path}[{key!r}]") for key, held in value.items()}
+        return [self.plain(held, f"{path}[{at}]") for at, held in enumerate(value)]
+
     def _converted(self, value: object, path: str) -> object:
-        converted = _asked_for_plain(value, path)
-        if type(converted) is type(value):
-            raise NotJson(f"{path} is of type {type_name(value)}")
-        return self.plain(converted, path)
+        return self.plain(_asked(value, path), path)
 
 
-def _asked_for_plain(value: object, path: str) -> object:
-    for method in ("tolist", "item"):
-        try:
-            ask = getattr(value, method, None)
-            if callable(ask):
-                return ask()
-        except Exception as error:
-            raise NotJson(f"{path}, of type {type_name(value)}, failed at {method}(): {described(error)}") from error
-    raise NotJson(f"{path} is of type {type_name(value)}")
+def _asked(value: object, path: str) -> object:
+    try:
+        return plain_of(value)
+    except NoPlainForm as none:
+        raise NotJson(f"{path}{none.why}" if none.why else f"{path} is of type {type_name(value)}") from none
+    except RecursionError:
+        raise
+    except Exception as error:
+        raise NotJson(f"{path}, of type {type_name(value)}, failed to become plain: {described(error)}") from error
 
 
 def _key(key: object, path: str) -> str | int | float | bool | None:
     """`key` as one that `json` accepts. Raises NotJson."""
+    plain = key
     if not isinstance(key, str | int | float | None):
-        try:
-            key = _asked_for_plain(key, path)
-        except NotJson:
-            raise NotJson(f"{path} has a key of type {type_name(key)}") from None
-    if isinstance(key, str | int | None) or (isinstance(key, float) and isfinite(key)):
-        return key
+        with suppress(NotJson):
+            plain = None if isinstance(key, tuple) else _asked(key, path)
+        if plain is None or not isinstance(plain, str | int | float):
+            raise NotJson(f"{path} has a key of type {type_name(key)}")
+    if isinstance(plain, str | int | None) or (isinstance(plain, float) and isfinite(plain)):
+        return plain
     raise NotJson(f"{path} has the key {key!r}")

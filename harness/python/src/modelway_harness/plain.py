@@ -1,0 +1,167 @@
+"""This file is what stands in JSON for a value that JSON has no type for: one step, what it holds comes later.
+
+NumPy, pandas and pydantic are known by what they offer and are never imported.
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import enum
+import os
+import sys
+from array import array
+from collections.abc import Iterator, Mapping, Sequence, Set, ValuesView
+from datetime import date, time, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from .wording import described, type_name
+
+
+class NoPlainForm(Exception):
+    """Nothing stands for the value in JSON; `why` follows the name of its place, and is empty for its type alone."""
+
+    def __init__(self, why: str = "") -> None:
+        super().__init__(why)
+        self.why = why
+
+
+def plain_of(value: Any) -> Any:
+    """What stands for `value`, its parts as they are. Raises NoPlainForm, and what code of the user's raises.
+
+    >>> plain_of(timedelta(minutes=2)), plain_of({3, 1}), plain_of(Decimal("0.10"))
+    (120.0, [1, 3], '0.10')
+    """
+    numpy = sys.modules.get("numpy")
+    if isinstance(value, _classes(numpy, "ndarray", "generic")):
+        return _array(numpy, value)
+    for is_ours, convert in _KINDS:
+        if isinstance(value, is_ours):
+            return convert(value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    return _foreign(value)
+
+
+def _moment(value: Any) -> str | None:
+    """ISO 8601. What is not equal to itself is a missing moment (pandas has one)."""
+    return value.isoformat() if value == value else None
+
+
+def _decimal(value: Decimal) -> str | None:
+    """Text: readers of JSON make floats of numbers, which would lose digits that somebody kept with care."""
+    return str(value) if value.is_finite() else None
+
+
+def _base64(value: Any) -> str:
+    return base64.b64encode(value).decode()
+
+
+def _memory(value: memoryview) -> Any:
+    return _base64(value) if value.format in ("B", "b", "c") else value.tolist()
+
+
+def _set(value: Any) -> list[Any]:
+    """Sorted where the values can be, so that equal sets are equal in JSON."""
+    try:
+        return sorted(value)
+    except TypeError:
+        return list(value)
+
+
+def _path(value: os.PathLike[Any]) -> str:
+    return os.fsdecode(value)
+
+
+_KINDS: tuple[tuple[Any, Any], ...] = (
+    (enum.Enum, lambda value: value.value),
+    ((date, time), _moment),
+    (timedelta, lambda value: value.total_seconds() if value == value else None),
+    (Decimal, _decimal),
+    (UUID, str),
+    ((bytes, bytearray), _base64),
+    (memoryview, _memory),
+    (array, array.tolist),
+    (os.PathLike, _path),
+    (Mapping, dict),
+    (Set, _set),
+    ((Sequence, ValuesView), list),
+)
+
+
+def _foreign(value: Any) -> Any:
+    if isinstance(value, type):
+        raise NoPlainForm
+    pandas = sys.modules.get("pandas")
+    if pandas is not None and isinstance(value, _classes(pandas, "DataFrame")):
+        return _rows(value)
+    if pandas is not None and (value is getattr(pandas, "NA", None) or value is getattr(pandas, "NaT", None)):
+        return None
+    for method in ("model_dump", "tolist", "item"):
+        ask = getattr(value, method, None)
+        if callable(ask):
+            return _asked(value, method, ask)
+    raise NoPlainForm(_hint(value))
+
+
+def _classes(module: Any, *names: str) -> tuple[type, ...]:
+    return tuple(found for name in names if isinstance(found := getattr(module, name, None), type))
+
+
+def _asked(value: Any, method: str, ask: Any) -> Any:
+    try:
+        plain = ask(mode="json") if method == "model_dump" else ask()
+    except RecursionError:
+        raise
+    except Exception as error:
+        raise NoPlainForm(f", of type {type_name(value)}, failed at {method}(): {described(error)}") from error
+    if type(plain) is type(value):
+        raise NoPlainForm
+    return plain
+
+
+def _hint(value: Any) -> str:
+    return f" is of type {type_name(value)}, which only a whole result can be" if isinstance(value, Iterator) else ""
+
+
+def _array(numpy: Any, value: Any) -> Any:
+    """Lists of an array's numbers. What is not finite becomes null here, at the array's own speed."""
+    held = numpy.asarray(value)
+    if held.dtype.kind == "M":
+        return _nulled(numpy.datetime_as_string(held), numpy.isnat(held))
+    if held.dtype.kind == "m":
+        return _nulled(held / numpy.timedelta64(1, "s"), numpy.isnat(held))
+    if held.dtype.kind == "f" and held.dtype.itemsize <= 8:
+        return _nulled(held, ~numpy.isfinite(held))
+    plain = held.tolist()
+    if type(plain) is type(value):
+        raise NoPlainForm
+    return plain
+
+
+def _nulled(values: Any, where: Any) -> Any:
+    if not where.any():
+        return values.tolist()
+    made = values.astype(object)
+    if not made.shape:
+        return None
+    made[where] = None
+    return made.tolist()
+
+
+def _rows(frame: Any) -> list[dict[Any, Any]]:
+    """One object a row; the index is left out. pandas' ways to say that a value is missing all become null."""
+    if not frame.columns.is_unique:
+        raise NoPlainForm(" has two columns of the same name")
+    columns = [_column(frame[name]) for name in frame.columns]
+    names = frame.columns.tolist()
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def _column(series: Any) -> list[Any]:
+    missing = series.isna()
+    if not missing.any():
+        return list(series.tolist())
+    return [None if is_missing else held for held, is_missing in zip(series.tolist(), missing, strict=True)]

@@ -1,0 +1,71 @@
+"""This file is how a result that comes piece by piece is sent: who is one, and its pieces as JSON text."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+from .encoding import encode
+
+
+class Streamed:
+    """A result that the function makes while it is sent. Only to be asked in the thread that runs the user's code."""
+
+    def __init__(self, pieces: Iterator[Any]) -> None:
+        self._pieces = pieces
+        self._count = 0
+
+    def __iter__(self) -> Iterator[str]:
+        """Every piece as JSON text in one line. Raises NotJson, which names the piece, and what the function raises."""
+        for piece in self._pieces:
+            text = encode(piece, f"result[{self._count}]")
+            self._count += 1
+            yield text
+
+    def whole(self) -> str:
+        """All pieces as one JSON list, for callers that do not take a stream."""
+        return f"[{', '.join(self)}]"
+
+    def close(self) -> None:
+        """End the function where it is, so that its `finally` runs: the caller has gone, or the time is over."""
+        close = getattr(self._pieces, "close", None)
+        if close is not None:
+            close()
+
+
+def streamed(result: Any, run: Callable[[Any], Any] | None = None) -> Streamed | None:
+    """`result` as pieces when it is a generator or another iterator; None when it is a whole result.
+
+    Pieces of an async generator are awaited one by one by `run`, which is `asyncio.Runner.run` or like it.
+
+    >>> streamed([1, 2]), list(streamed(n / 2 for n in range(2)))
+    (None, ['0.0', '0.5'])
+    """
+    if isinstance(result, Iterator) and not hasattr(result, "tolist"):
+        return Streamed(result)
+    if isinstance(result, AsyncIterator) and run is not None:
+        return Streamed(_awaited(result, run))
+    return None
+
+
+def _awaited(pieces: AsyncIterator[Any], run: Callable[[Any], Any]) -> Iterator[Any]:
+    async def following() -> tuple[bool, Any]:
+        try:
+            return True, await anext(pieces)
+        except StopAsyncIteration:
+            return False, None
+
+    try:
+        while True:
+            is_piece, piece = run(following())
+            if not is_piece:
+                return
+            yield piece
+    finally:
+        close = getattr(pieces, "aclose", None)
+        if close is not None:
+            run(_closed(close))
+
+
+async def _closed(close: Callable[[], Any]) -> None:
+    await close()
