@@ -10,6 +10,7 @@ from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import ModuleType
 
+from .hooks import INIT, Hooks
 from .traces import line_in, trace_of
 from .wording import described, quoted, type_name
 
@@ -23,15 +24,22 @@ class LoadFailed(Exception):
         self.detail = detail
 
 
-def load(project_dir: Path, file: str, function: str) -> Callable[..., object]:
+def load(project_dir: Path, file: str, function: str, hooks: Hooks | None = None) -> Callable[..., object]:
     """The function named `function` in the script `file`, which runs, as a module, in the calling thread.
 
-    The project's folder and the script's own come first on `sys.path`. Raises LoadFailed, and nothing else.
+    The project's folder and the script's own come first on `sys.path`. The script's `init` has run when this returns;
+    its `shutdown` is left to whoever keeps `hooks`. Raises LoadFailed, and nothing else.
     """
     script = _script(project_dir, file)
     _put_first_on_path(project_dir, script.parent)
     module = _imported(script, file, project_dir)
-    return _function(module, file, function)
+    found = _function(module, file, function)
+    try:
+        (hooks or Hooks()).begin(module, function)
+    except BaseException as error:
+        reason = f"{INIT}() of {file} failed: {_told(error, script, file)}"
+        raise LoadFailed(reason, trace_of(error)) from error
+    return found
 
 
 def _script(project_dir: Path, file: str) -> Path:
@@ -80,9 +88,13 @@ def _reason(error: BaseException, script: Path, file: str, project_dir: Path) ->
     if isinstance(error, SyntaxError) and error.filename and Path(error.filename).is_file():
         found_in = _relative(Path(error.filename), project_dir)
         return f"{file} could not be imported: syntax error at {found_in}:{error.lineno}: {error.msg}"
+    return f"{file} could not be imported: {_told(error, script, file)}"
+
+
+def _told(error: BaseException, script: Path, file: str) -> str:
     line = line_in(script, error)
     place = f" ({file}:{line})" if line is not None else ""
-    return f"{file} could not be imported: {' '.join(described(error).split())}{place}"
+    return f"{' '.join(described(error).split())}{place}"
 
 
 def _relative(path: Path, folder: Path) -> Path:
