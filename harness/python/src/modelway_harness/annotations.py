@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from . import arrays, frames, models
-from .forms import ANYTHING, BOOLEAN, LIST, NULL, NUMBER, OBJECT, TEXT, WHOLE, Form
+from .forms import ANYTHING, BOOLEAN, LIST, NULL, NUMBER, OBJECT, TEXT, WHOLE, Form, Named, Schema
 from .leaves import LEAVES, member_of, one_of
 from .shapes import list_of, made_from_list, mapping_of, named_tuple_of, one_form_of, record_of, tuple_of
 
@@ -135,9 +135,22 @@ class Forms:
         if not is_record:
             return ANYTHING
         if kind not in self._under_way:
-            self._under_way[kind] = Form(lambda value: self._under_way[kind].convert(value), "an object")  # type: ignore[misc]
+            self._under_way[kind] = self._later(kind)
             self._under_way[kind] = self._record(kind)
         return self._under_way[kind]
+
+    def _later(self, kind: type) -> Form:
+        """What stands for a class inside of itself, while its form is still being made."""
+
+        def convert(value: Any) -> Any:
+            made = self._under_way[kind].convert
+            return value if made is None else made(value)
+
+        def schema() -> Schema:
+            made = self._under_way[kind].schema
+            return made.schema() if isinstance(made, Named) else {}
+
+        return Form(convert, "an object", schema=Named(kind.__name__, schema))
 
     def _record(self, kind: Any) -> Form:
         hints = hints_of(kind)
@@ -156,7 +169,8 @@ class Forms:
 
     def _field(self, hint: Any, parameter: inspect.Parameter) -> Form:
         form = self.of(hint.type if isinstance(hint, dataclasses.InitVar) else hint)
-        return one_form_of([form, NULL]) if parameter.default is None and form is not ANYTHING else form
+        is_open = form is ANYTHING or type(None) in typing.get_args(hint)
+        return one_form_of([form, NULL]) if parameter.default is None and not is_open else form
 
     def of_parameter(self, parameter: inspect.Parameter, hints: Mapping[str, Any]) -> Form:
         """The form of one parameter of a function; a default of None admits null."""

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from .forms import BOOLEAN, NUMBER, TEXT, WHOLE, Form, Misfit, step, wrong
+from .forms import BOOLEAN, NUMBER, TEXT, WHOLE, Form, Misfit, Schema, step, wrong
 from .wording import described
 
 _NUMBERS = {int, float, type(None)}
@@ -20,7 +20,11 @@ def form_of(kind: Any, arguments: tuple[Any, ...]) -> Form | None:
     if not isinstance(kind, type) or not isinstance(getattr(numpy, "ndarray", None), type):
         return None
     if kind is numpy.ndarray:  # type: ignore[union-attr]
-        return Form(lambda value: _array(numpy, value, _dtype(numpy, arguments)), "a list")
+        return Form(
+            lambda value: _array(numpy, value, _dtype(numpy, arguments)),
+            "a list",
+            schema=_schema(_dtype(numpy, arguments)),
+        )
     if issubclass(kind, numpy.generic):  # type: ignore[union-attr]
         return _scalar(numpy, kind)
     return None
@@ -38,6 +42,10 @@ def _dtype(numpy: Any, arguments: tuple[Any, ...]) -> Any:
         return numpy.dtype(float) if issubclass(named, numpy.floating) else None
 
 
+def _schema(dtype: Any) -> Schema:
+    return {"type": "array", "description": "nested lists of equal lengths" + (f": {dtype.name}" if dtype else "")}
+
+
 def _scalar(numpy: Any, kind: Any) -> Form | None:
     whole, number = issubclass(kind, numpy.integer), issubclass(kind, numpy.floating)
     plain = WHOLE if whole else NUMBER if number else BOOLEAN if issubclass(kind, numpy.bool_) else None
@@ -53,7 +61,7 @@ def _scalar(numpy: Any, kind: Any) -> Form | None:
             raise Misfit(f"is too large for {kind.__name__}")
         return kind(held)
 
-    return Form(convert, plain.wants)
+    return Form(convert, plain.wants, schema=plain.schema)
 
 
 def _array(numpy: Any, value: Any, dtype: Any) -> Any:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from .wording import cut, json_kind
 
 Convert = Callable[[Any], Any]
+Schema = Mapping[str, Any]  # a JSON Schema; what is in it may be a Named, or a function that gives a part when asked
 
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z_0-9]*", re.ASCII)
 _WHOLE = re.compile(r"-?[0-9]{1,4000}", re.ASCII)
@@ -42,12 +43,21 @@ class Misfit(Exception):
 
 
 @dataclass(frozen=True)
+class Named:
+    """A part of a schema that others refer to by its name; made when it is asked for, since it may lead to itself."""
+
+    name: str
+    schema: Callable[[], Schema]
+
+
+@dataclass(frozen=True)
 class Form:
     """How an annotation is filled: the conversion (None: everything is left as it is), and what it wants in words."""
 
     convert: Convert | None
     wants: str
     exact: type | None = None  # values of this type itself pass unchanged, so that a list of them need not be walked
+    schema: Schema | Named | Callable[[], Schema] = field(default_factory=dict, compare=False)
 
 
 ANYTHING = Form(None, "anything")
@@ -116,22 +126,22 @@ def _number(value: Any) -> Any:
     raise wrong("a number", value)
 
 
-def _same(kind: type, wants: str) -> Form:
+def _same(kind: type, wants: str, named: str) -> Form:
     def convert(value: Any) -> Any:
         if type(value) is kind:
             return value
         raise wrong(wants, value)
 
-    return Form(convert, wants, exact=kind)
+    return Form(convert, wants, exact=kind, schema={"type": named})
 
 
-WHOLE = Form(_integer, "a whole number", exact=int)
-NUMBER = Form(_number, "a number", exact=float)
-TEXT = _same(str, "text")
-BOOLEAN = _same(bool, "true or false")
-NULL = _same(type(None), "null")
-LIST = _same(list, "a list")
-OBJECT = _same(dict, "an object")
+WHOLE = Form(_integer, "a whole number", exact=int, schema={"type": "integer"})
+NUMBER = Form(_number, "a number", exact=float, schema={"type": "number"})
+TEXT = _same(str, "text", "string")
+BOOLEAN = _same(bool, "true or false", "boolean")
+NULL = _same(type(None), "null", "null")
+LIST = _same(list, "a list", "array")
+OBJECT = _same(dict, "an object", "object")
 
 
 def whole_from_text(text: str) -> int:

@@ -10,6 +10,13 @@ from .wording import described, quoted
 
 _FRAME = "a list of objects (the rows) or an object of lists (the columns)"
 _SERIES = "a list, or an object of labels and values"
+_MOMENT = "a date and time as ISO 8601 text"
+_FRAME_SCHEMA = {
+    "anyOf": [
+        {"type": "array", "items": {"type": "object"}, "description": "rows"},
+        {"type": "object", "additionalProperties": {"type": "array"}, "description": "columns"},
+    ]
+}
 
 
 def form_of(kind: Any) -> Form | None:
@@ -18,11 +25,11 @@ def form_of(kind: Any) -> Form | None:
     if not isinstance(kind, type) or not isinstance(getattr(pandas, "DataFrame", None), type):
         return None
     if kind is pandas.DataFrame:  # type: ignore[union-attr]
-        return Form(lambda value: _frame(pandas, value), _FRAME)
+        return Form(lambda value: _frame(pandas, value), _FRAME, schema=_FRAME_SCHEMA)
     if kind is pandas.Series:  # type: ignore[union-attr]
-        return Form(lambda value: _series(pandas, value), _SERIES)
+        return Form(lambda value: _series(pandas, value), _SERIES, schema={"type": ["array", "object"]})
     if kind is pandas.Timestamp:  # type: ignore[union-attr]
-        return Form(lambda value: _timestamp(pandas, value), "a date and time as ISO 8601 text")
+        return Form(lambda value: _timestamp(pandas, value), _MOMENT, schema={"type": "string", "format": "date-time"})
     return None
 
 
@@ -62,15 +69,14 @@ def _series(pandas: Any, value: Any) -> Any:
 
 
 def _timestamp(pandas: Any, value: Any) -> Any:
-    wants = "a date and time as ISO 8601 text"
     if type(value) is not str:
-        raise wrong(wants, value)
+        raise wrong(_MOMENT, value)
     try:
         made = pandas.Timestamp(value)
     except Exception:
         made = pandas.NaT
     if made is pandas.NaT:
-        raise Misfit(f"must be {wants}, not {shown(value)}", is_kind=True)
+        raise Misfit(f"must be {_MOMENT}, not {shown(value)}", is_kind=True)
     return made
 
 

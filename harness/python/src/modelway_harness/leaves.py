@@ -18,7 +18,7 @@ from .wording import cut, described
 _CHOICES_SHOWN = 12
 
 
-def _from_text(make: Callable[[str], Any], wants: str) -> Form:
+def _from_text(make: Callable[[str], Any], wants: str, **says: str) -> Form:
     def convert(value: Any) -> Any:
         if type(value) is not str:
             raise wrong(wants, value)
@@ -27,7 +27,7 @@ def _from_text(make: Callable[[str], Any], wants: str) -> Form:
         except (ValueError, OverflowError):
             raise Misfit(f"must be {wants}, not {_quoted(value)}", is_kind=True) from None
 
-    return Form(convert, wants)
+    return Form(convert, wants, schema={"type": "string", **says})
 
 
 def _decimal(value: Any) -> Decimal:
@@ -61,14 +61,14 @@ def _bytes(text: str) -> bytes:
 
 
 LEAVES: dict[Any, Form] = {
-    datetime: _from_text(datetime.fromisoformat, "a date and time as ISO 8601 text"),
-    date: _from_text(date.fromisoformat, "a date as ISO 8601 text"),
-    time: _from_text(time.fromisoformat, "a time as ISO 8601 text"),
-    timedelta: Form(_duration, "a number of seconds"),
-    Decimal: Form(_decimal, "a number, or text with one"),
-    UUID: _from_text(UUID, "a UUID as text"),
-    bytes: _from_text(_bytes, "bytes as base64 text"),
-    bytearray: _from_text(lambda text: bytearray(_bytes(text)), "bytes as base64 text"),
+    datetime: _from_text(datetime.fromisoformat, "a date and time as ISO 8601 text", format="date-time"),
+    date: _from_text(date.fromisoformat, "a date as ISO 8601 text", format="date"),
+    time: _from_text(time.fromisoformat, "a time as ISO 8601 text", format="time"),
+    timedelta: Form(_duration, "a number of seconds", schema={"type": "number", "description": "seconds"}),
+    Decimal: Form(_decimal, "a number, or text with one", schema={"type": ["number", "string"]}),
+    UUID: _from_text(UUID, "a UUID as text", format="uuid"),
+    bytes: _from_text(_bytes, "bytes as base64 text", contentEncoding="base64"),
+    bytearray: _from_text(lambda text: bytearray(_bytes(text)), "bytes as base64 text", contentEncoding="base64"),
     Path: _from_text(Path, "a path as text"),
     PurePath: _from_text(PurePath, "a path as text"),
     PurePosixPath: _from_text(PurePosixPath, "a path as text"),
@@ -106,7 +106,7 @@ def _choice(known: dict[Any, Any], fallback: Callable[[Any], Any] | None) -> For
                 return made_by(fallback, value)
             raise Misfit(f"must be {wants}, not {_quoted(value)}", is_kind=True) from None
 
-    return Form(convert, wants)
+    return Form(convert, wants, schema={"enum": [value for _, value in known]})
 
 
 def made_by(make: Callable[..., Any], *values: Any, **named: Any) -> Any:

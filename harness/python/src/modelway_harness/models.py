@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from .forms import Form, Misfit, step
+from .forms import Form, Misfit, Named, step
 from .wording import cut, described
 
 _OF_PYDANTIC = ("pydantic", "annotated_types")
@@ -19,9 +19,10 @@ def form_of(kind: Any, annotation: Any) -> Form | None:
     if not isinstance(kind, type) or base is None:
         return None
     if issubclass(kind, base):
-        return _form(getattr(kind, "model_validate", None) or kind.parse_obj, kind.__name__)  # type: ignore[attr-defined]
+        return _form(getattr(kind, "model_validate", None) or kind.parse_obj, kind.__name__, _of_model(kind))  # type: ignore[attr-defined]
     if "__pydantic_validator__" in vars(kind):
-        return _form(pydantic.TypeAdapter(annotation).validate_python, kind.__name__)  # type: ignore[union-attr]
+        adapter = pydantic.TypeAdapter(annotation)  # type: ignore[union-attr]
+        return _form(adapter.validate_python, kind.__name__, adapter.json_schema)
     return None
 
 
@@ -31,10 +32,16 @@ def checked(annotation: Any) -> Form | None:
     marks = getattr(annotation, "__metadata__", ())
     if adapter is None or not any(type(mark).__module__.partition(".")[0] in _OF_PYDANTIC for mark in marks):
         return None
-    return _form(adapter(annotation).validate_python, "it")
+    made = adapter(annotation)
+    return _form(made.validate_python, "it", made.json_schema)
 
 
-def _form(validate: Callable[[Any], Any], name: str) -> Form:
+def _of_model(kind: Any) -> Callable[..., Any]:
+    made: Callable[..., Any] = getattr(kind, "model_json_schema", None) or kind.schema
+    return made
+
+
+def _form(validate: Callable[[Any], Any], name: str, schema: Callable[..., Any]) -> Form:
     def convert(value: Any) -> Any:
         try:
             return validate(value)
@@ -43,7 +50,12 @@ def _form(validate: Callable[[Any], Any], name: str) -> Form:
         except (Exception, SystemExit) as error:
             raise _misfit(error, name) from error
 
-    return Form(convert, "an object" if name != "it" else "what its annotation says")
+    def of_its_own() -> dict[str, Any]:
+        made = schema(ref_template="#/components/schemas/{model}")
+        return dict(made)
+
+    wants = "an object" if name != "it" else "what its annotation says"
+    return Form(convert, wants, schema=of_its_own if name == "it" else Named(name, of_its_own))
 
 
 def _misfit(error: BaseException, name: str) -> Misfit:

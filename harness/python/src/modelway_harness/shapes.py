@@ -5,7 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from .forms import LIST, NULL, OBJECT, TEXT, WHOLE, Convert, Form, Misfit, either, step, whole_from_text, wrong
+from .forms import (
+    LIST,
+    NULL,
+    OBJECT,
+    TEXT,
+    WHOLE,
+    Convert,
+    Form,
+    Misfit,
+    Named,
+    Schema,
+    either,
+    step,
+    whole_from_text,
+    wrong,
+)
 from .leaves import made_by
 from .wording import counted, quoted
 
@@ -23,7 +38,7 @@ def list_of(item: Form) -> Form:
             return value
         return _each(value, inner)
 
-    return Form(convert, "a list")
+    return Form(convert, "a list", schema={"type": "array", "items": item.schema})
 
 
 def _each(values: list[Any], inner: Convert) -> list[Any]:
@@ -50,7 +65,7 @@ def made_from_list(make: Callable[[Any], Any], item: Form) -> Form:
         except TypeError:
             raise Misfit("must be a list of values that can be told apart, so of no lists or objects") from None
 
-    return Form(convert, "a list")
+    return Form(convert, "a list", schema={"type": "array", "items": item.schema})
 
 
 def tuple_of(items: Sequence[Form]) -> Form:
@@ -65,7 +80,8 @@ def tuple_of(items: Sequence[Form]) -> Form:
             raise Misfit(f"must be {wants}, not of {len(value)}")
         return tuple(_filled(inner, held, at) for at, (inner, held) in enumerate(zip(converts, value, strict=True)))
 
-    return Form(convert, wants)
+    count = {"minItems": len(items), "maxItems": len(items)}
+    return Form(convert, wants, schema={"type": "array", "prefixItems": [item.schema for item in items], **count})
 
 
 def _filled(inner: Convert | None, held: Any, at: object) -> Any:
@@ -93,7 +109,7 @@ def mapping_of(key: Form, held: Form) -> Form:
             raise Misfit("has two keys that mean the same")
         return made
 
-    return Form(convert, "an object")
+    return Form(convert, "an object", schema={"type": "object", "additionalProperties": held.schema})
 
 
 def _key(form: Form) -> Convert | None:
@@ -131,8 +147,15 @@ def record_of(
         made = {field: _filled(converts[field], held, field) for field, held in value.items()}
         return made_by(make, **made) if is_users else make(**made)
 
-    convert.__name__ = name
-    return Form(convert, "an object")
+    def schema() -> Schema:
+        return {
+            "type": "object",
+            "properties": {field: form.schema for field, (form, _) in fields.items()},
+            "required": sorted(required, key=list(known).index),
+            "additionalProperties": False,
+        }
+
+    return Form(convert, "an object", schema=Named(name, schema))
 
 
 def _unlike(value: dict[str, Any], required: frozenset[str], known: list[str]) -> Misfit:
@@ -158,7 +181,7 @@ def named_tuple_of(by_name: Form, by_place: Form, make: Callable[..., Any]) -> F
             return from_object(value)
         raise wrong("an object or a list", value)
 
-    return Form(convert, "an object or a list")
+    return Form(convert, "an object or a list", schema={"anyOf": [by_name.schema, by_place.schema]})
 
 
 def one_form_of(forms: Sequence[Form]) -> Form:
@@ -167,8 +190,9 @@ def one_form_of(forms: Sequence[Form]) -> Form:
     converts = [form.convert for form in forms if form.convert is not None]
     if len(converts) < len(forms):
         return Form(None, wants)
+    schema = {"anyOf": [form.schema for form in forms]}
     if len(forms) == 2 and NULL in forms:
-        return _or_null(next(form for form in forms if form is not NULL), wants)
+        return _or_null(next(form for form in forms if form is not NULL), wants, schema)
     numbers = {form.exact for form in forms} & {int, float, bool}
 
     def convert(value: Any) -> Any:
@@ -183,10 +207,10 @@ def one_form_of(forms: Sequence[Form]) -> Form:
                     closest = misfit
         raise closest or wrong(wants, value)
 
-    return Form(convert, wants)
+    return Form(convert, wants, schema=schema)
 
 
-def _or_null(form: Form, wants: str) -> Form:
+def _or_null(form: Form, wants: str, schema: Schema) -> Form:
     assert form.convert is not None  # noqa: S101  # seen by the caller
     inner = form.convert
 
@@ -200,4 +224,4 @@ def _or_null(form: Form, wants: str) -> Form:
                 misfit.why = misfit.why.replace(f"must be {form.wants}", f"must be {wants}", 1)
             raise
 
-    return Form(convert, wants)
+    return Form(convert, wants, schema=schema)
