@@ -5,10 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import ClassVar
 
 import pytest
 from modelway_harness.binding import Call
-from modelway_harness.calls import Answered, Busy, Calls, Failed, NoTimeLeft, TookTooLong
+from modelway_harness.calls import Answered, Busy, Calls, Failed, NoTimeLeft, TookTooLong, Unfit
 
 
 class Gate:
@@ -145,3 +147,39 @@ def test_a_type_error_inside_the_function_is_the_functions_own() -> None:
 def test_a_result_that_is_not_json_is_the_functions_failure() -> None:
     failed = loaded(lambda: {"when": object()}).run(Call(), within_s=20)
     assert failed == Failed("predict() returned what JSON cannot hold: result['when'] is of type object", "")
+
+
+@dataclass
+class Slow:
+    """A class of the user's that takes its time, and looks where it is made."""
+
+    gate: ClassVar[Gate]
+    made_in: ClassVar[list[int]] = []
+    x: int
+
+    def __post_init__(self) -> None:
+        Slow.made_in.append(threading.get_ident())
+        if self.x:
+            Slow.gate.pass_through()
+
+
+def takes_slow(row: Slow) -> int:
+    Slow.made_in.append(threading.get_ident())
+    return row.x
+
+
+def test_arguments_are_converted_where_the_function_runs_and_within_its_time(gate: Gate) -> None:
+    Slow.gate = gate
+    calls = loaded(takes_slow)
+    assert isinstance(calls.run(calls.binding.fit({"data": {"row": {"x": 0}}}), within_s=20), Answered)
+    assert len(set(Slow.made_in)) == 1
+    assert Slow.made_in[0] != threading.get_ident()
+    with pytest.raises(TookTooLong) as late:
+        calls.run(calls.binding.fit({"data": {"row": {"x": 1}}}), within_s=0.05)
+    assert "in __post_init__" in late.value.stack
+
+
+def test_arguments_that_annotations_do_not_take_are_no_call() -> None:
+    calls = loaded(takes_slow)
+    outcome = calls.run(calls.binding.fit({"data": {"row": {"x": "1"}}}), within_s=20)
+    assert outcome == Unfit("data.row.x must be a whole number, not text")

@@ -21,7 +21,7 @@ from werkzeug.exceptions import HTTPException
 from . import __version__
 from .binding import DoesNotFit
 from .body import cut_off
-from .calls import Answered, Busy, Calls, Failed, NoTimeLeft, TookTooLong
+from .calls import Answered, Busy, Calls, Failed, NoTimeLeft, TookTooLong, Unfit
 from .config import Instance
 from .decoding import NotReadable, decode
 from .log import log
@@ -110,7 +110,7 @@ class Endpoint:
         if self._calls.is_busy and hold_s <= 0:
             raise _busy()
         try:
-            call = self._calls.binding.bind(decode(self._body()))
+            call = self._calls.binding.fit(decode(self._body()))
         except (NotReadable, DoesNotFit) as error:
             raise Refused(400, str(error)) from error
         try:
@@ -168,7 +168,9 @@ class Endpoint:
         """
         return (_milliseconds("X-Modelway-Hold-Ms") or 0) / 1000
 
-    def _answered(self, outcome: Answered | Failed) -> Response:
+    def _answered(self, outcome: Answered | Failed | Unfit) -> Response:
+        if isinstance(outcome, Unfit):
+            raise Refused(400, outcome.message)
         if isinstance(outcome, Failed):
             log("call_failed", outcome.trace or f"{outcome.message}\n", request_id=g.request_id)
             raise Refused(500, outcome.message)

@@ -13,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from time import monotonic, perf_counter
 
-from .binding import Binding, Call
+from .binding import Binding, Call, DoesNotFit
 from .encoding import NotJson, encode
 from .traces import stack_of, trace_of
 from .wording import described
@@ -51,6 +51,13 @@ class Failed:
     trace: str
 
 
+@dataclass(frozen=True)
+class Unfit:
+    """The arguments are not what the function's annotations want: what the caller is told. It was not called."""
+
+    message: str
+
+
 class Calls:
     """One function, called by one call at a time in one thread. `load` comes first, once."""
 
@@ -77,7 +84,7 @@ class Calls:
         deadline = self._deadline
         return deadline is not None and monotonic() > deadline
 
-    def run(self, call: Call, *, within_s: float, hold_s: float = 0.0) -> Answered | Failed:
+    def run(self, call: Call, *, within_s: float, hold_s: float = 0.0) -> Answered | Failed | Unfit:
         """What came of the call, encoding included, `within_s` seconds from now.
 
         While another call runs it is held for up to `hold_s`, then raises Busy. Raises NoTimeLeft when holding took all
@@ -105,12 +112,15 @@ class Calls:
         self._function = load()
         self.binding = Binding(self._name, self._function)
 
-    def _run(self, call: Call) -> Answered | Failed:
-        started = perf_counter()
+    def _run(self, call: Call) -> Answered | Failed | Unfit:
         try:
+            call = self.binding.convert(call)  # here, since classes of the user's may take their time over it
+            started = perf_counter()
             result = self._function(*call.positional, **(call.named or {}))
             took_ms = (perf_counter() - started) * 1000
             return Answered(encode(result), took_ms)
+        except DoesNotFit as error:
+            return Unfit(str(error))
         except NotJson as error:
             return Failed(f"{self._name}() returned what JSON cannot hold: {error}", "")
         except BaseException as error:  # the user's SystemExit too must not end the thread

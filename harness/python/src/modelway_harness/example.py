@@ -7,7 +7,7 @@ the worker up, and a version that could not answer it never has traffic.
 from __future__ import annotations
 
 from .binding import DoesNotFit
-from .calls import Calls, Failed, TookTooLong
+from .calls import Calls, Failed, TookTooLong, Unfit
 from .decoding import NotReadable, decode
 from .loader import LoadFailed
 
@@ -15,11 +15,13 @@ from .loader import LoadFailed
 def answer_example(calls: Calls, body: str, *, within_s: float) -> None:
     """Answer `body`, a whole request body, and keep nothing of the result. Raises LoadFailed, and nothing else."""
     try:
-        outcome = calls.run(calls.binding.bind(decode(body.encode())), within_s=within_s)
+        outcome = calls.run(calls.binding.fit(decode(body.encode())), within_s=within_s)
     except (NotReadable, DoesNotFit) as error:
         raise _failed(str(error)) from error
     except TookTooLong as late:
         raise _failed(f"it took longer than {within_s:g} s, the request timeout", late.stack) from late
+    if isinstance(outcome, Unfit):
+        raise _failed(outcome.message)
     if isinstance(outcome, Failed):
         raise _failed(outcome.message, outcome.trace)
 
