@@ -105,7 +105,14 @@ def test_health_names_the_worker() -> None:
     )
 
 
-@pytest.mark.parametrize("path", ["/", "/nothing", "/model/", "//model", "/openapi.json"])
+def test_the_function_is_described() -> None:
+    document = client().get("/openapi.json").get_json()
+    assert document["info"]["title"] == "predict"
+    assert document["info"]["version"] == "3"
+    assert set(document["paths"]) == {"/model", "/health"}
+
+
+@pytest.mark.parametrize("path", ["/", "/nothing", "/model/", "//model", "/openapi"])
 def test_an_unknown_path_is_a_404(path: str) -> None:
     response = client().get(path)
     assert response.status_code == 404

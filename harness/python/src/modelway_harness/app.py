@@ -25,6 +25,7 @@ from .calls import Answered, Busy, Calls, Failed, NoTimeLeft, TookTooLong, Unfit
 from .config import Instance
 from .decoding import NotReadable, decode
 from .log import log
+from .openapi import describe
 from .traces import trace_of
 
 _ID_LETTERS = string.ascii_uppercase + string.digits
@@ -66,6 +67,7 @@ def create_app(instance: Instance, worker: int, calls: Calls, shell: Shell) -> F
     app.before_request(endpoint.open)
     app.add_url_rule("/model", view_func=endpoint.model, methods=["POST"], provide_automatic_options=False)
     app.add_url_rule("/health", view_func=endpoint.health, methods=["GET"], provide_automatic_options=False)
+    app.add_url_rule("/openapi.json", view_func=endpoint.openapi, methods=["GET"], provide_automatic_options=False)
     app.register_error_handler(Refused, endpoint.refused)
     app.register_error_handler(HTTPException, endpoint.http_error)
     app.register_error_handler(Exception, endpoint.own_error)
@@ -102,6 +104,13 @@ class Endpoint:
         if self._calls.is_overdue:
             return _answer(503, {"status": "wedged"})
         return _answer(200, {"status": "ok", "instance_id": self._instance.instance_id, "worker": self._worker})
+
+    def openapi(self) -> Response:
+        """What the function takes and gives."""
+        told = self._instance
+        function = self._calls.binding.function
+        version = str(told.version_number)
+        return _answer(200, describe(function, name=told.function, version=version, example=told.example_input))
 
     def model(self) -> Response:
         """One call of the function."""
@@ -203,7 +212,9 @@ class Endpoint:
         """What Flask itself refuses, in words of ours."""
         status = error.code or 500
         reasons: dict[int, Callable[[], str]] = {
-            404: lambda: f"there is nothing at {request.path}; a worker answers POST /model and GET /health",
+            404: lambda: (
+                f"there is nothing at {request.path}; a worker answers POST /model, GET /health and /openapi.json"
+            ),
             405: lambda: f"{request.method} is not answered at {request.path}",
             413: lambda: f"the body has more than the {self._instance.max_body_bytes} bytes that are taken",
         }

@@ -39,6 +39,7 @@ class Binding:
 
     def __init__(self, name: str, function: Callable[..., object]) -> None:
         self._name = name
+        self.function = function
         self._parameters = _parameters(function)
         parameters = self._parameters or []
         named = [p for p in parameters if p.kind in _BY_NAME]

@@ -7,7 +7,6 @@ that name that needs one, or was imported from elsewhere, is none of ours.
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 from collections.abc import Callable, Coroutine
 from types import ModuleType
@@ -19,9 +18,12 @@ INIT, SHUTDOWN = "init", "shutdown"
 
 
 class Hooks:
-    """The hooks of one script. `run` awaits what an `async def` gives, in the loop that calls are awaited in."""
+    """The hooks of one script. `run` awaits what an `async def` gives, in the loop that calls are awaited in.
 
-    def __init__(self, run: Callable[[Coroutine[Any, Any, Any]], Any] = asyncio.run) -> None:
+    Without it, each is awaited in a loop of its own.
+    """
+
+    def __init__(self, run: Callable[[Coroutine[Any, Any, Any]], Any] | None = None) -> None:
         self._run = run
         self._shutdown: Callable[[], object] | None = None
 
@@ -57,7 +59,13 @@ class Hooks:
     def _called(self, hook: Callable[[], object]) -> None:
         result = hook()
         if inspect.iscoroutine(result):
-            self._run(result)
+            (self._run or _run)(result)
+
+
+def _run(coroutine: Coroutine[Any, Any, Any]) -> None:
+    import asyncio  # takes 20 ms, which scripts without coroutines need not pay
+
+    asyncio.run(coroutine)
 
 
 def _hook(module: ModuleType, name: str, served: str) -> Callable[[], object] | None:
