@@ -170,6 +170,16 @@ def test_sets_that_cannot_be_sorted_keep_what_is_in_them() -> None:
     assert len(result) == 2
 
 
+def test_a_generator_as_the_whole_result_becomes_a_list() -> None:
+    assert decoded(n / 2 for n in range(2)) == [0.0, 0.5]
+    assert refusal(iter([1, object()])) == "result[1] is of type object"
+
+
+def test_what_a_generator_raises_is_its_own() -> None:
+    with pytest.raises(ZeroDivisionError):
+        encode(1 / n for n in (1, 0))
+
+
 def test_a_generator_inside_a_result_is_refused() -> None:
     assert refusal({"rows": iter([1])}) == ("result['rows'] is of type list_iterator, which only a whole result can be")
 

@@ -37,8 +37,16 @@ _SETS: dict[Any, Callable[[Any], Any]] = {
 def annotations_of(function: Callable[..., object]) -> dict[str, Any]:
     """The annotations of a callable's parameters and of its result (`return`), those that can be resolved.
 
-    Looks through functools.partial and decorators that wrap, and into the `__call__` of an instance.
+    Looks through functools.partial and decorators that wrap, and into the `__call__` of an instance. Raises nothing.
     """
+    try:
+        inner = _written_by_hand(function)
+    except Exception:  # what can be called may be any object
+        return {}
+    return _resolved(_written(inner), getattr(inner, "__globals__", {}))
+
+
+def _written_by_hand(function: Callable[..., object]) -> Any:
     inner = inspect.unwrap(function)
     while isinstance(inner, functools.partial):
         inner = inspect.unwrap(inner.func)
@@ -46,7 +54,7 @@ def annotations_of(function: Callable[..., object]) -> dict[str, Any]:
         inner = inspect.unwrap(vars(type(inner)).get("__call__") or type(inner).__call__)
     if inspect.isclass(inner):
         inner = inspect.unwrap(inner.__init__)
-    return _resolved(_written(inner), getattr(inner, "__globals__", {}))
+    return inner
 
 
 def hints_of(record: type) -> dict[str, Any]:

@@ -7,6 +7,7 @@ where NaN is among the numbers, the result is walked, to put null for NaN or to 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from contextlib import suppress
 from math import isfinite
 from typing import Any
@@ -23,7 +24,9 @@ _encoded = json.JSONEncoder(allow_nan=False, check_circular=True, default=plain_
 
 
 def encode(result: object, name: str = "result") -> str:
-    """The result as JSON text; `name` is what it is called in the messages. Raises NotJson.
+    """The result as JSON text; `name` is what it is called in the messages.
+
+    A whole result may be an iterator: all that it gives becomes a list. Raises NotJson, and what the iterator raises.
 
     >>> encode({"score": (1, float("nan"))})
     '{"score": [1, null]}'
@@ -31,6 +34,8 @@ def encode(result: object, name: str = "result") -> str:
     try:
         return _encoded(result)
     except Exception:  # the common case is fast; the walk below finds out what is wrong, and where
+        if isinstance(result, Iterator) and not hasattr(result, "tolist"):
+            return encode(list(result), name)
         plain = _walked(result, name)
     try:
         return _encoded(plain)
