@@ -11,9 +11,11 @@ import enum
 import os
 import sys
 from array import array
-from collections.abc import Iterator, Mapping, Sequence, Set, ValuesView
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set, ValuesView
 from datetime import date, time, timedelta
 from decimal import Decimal
+from functools import lru_cache, partial
+from math import isfinite
 from typing import Any
 from uuid import UUID
 
@@ -34,15 +36,34 @@ def plain_of(value: Any) -> Any:
     >>> plain_of(timedelta(minutes=2)), plain_of({3, 1}), plain_of(Decimal("0.10"))
     (120.0, [1, 3], '0.10')
     """
-    numpy = sys.modules.get("numpy")
-    if isinstance(value, _classes(numpy, "ndarray", "generic")):
-        return _array(numpy, value)
-    for is_ours, convert in _KINDS:
-        if isinstance(value, is_ours):
-            return convert(value)
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-    return _foreign(value)
+    return _way_of(type(value))(value)
+
+
+@lru_cache(maxsize=512)  # what a type needs is found out once, also for results of many small values
+def _way_of(kind: Any) -> Callable[[Any], Any]:
+    numpy, pandas = sys.modules.get("numpy"), sys.modules.get("pandas")
+    if issubclass(kind, _classes(numpy, "generic")):
+        return partial(_scalar, numpy)
+    if issubclass(kind, _classes(numpy, "ndarray")):
+        return partial(_array, numpy)
+    for ours, convert in _KINDS:
+        if issubclass(kind, ours):
+            return convert
+    if dataclasses.is_dataclass(kind):
+        return partial(_fields, [field.name for field in dataclasses.fields(kind)])
+    if issubclass(kind, _classes(pandas, "DataFrame")):
+        return _rows
+    if kind in (type(getattr(pandas, "NA", ...)), type(getattr(pandas, "NaT", ...))):
+        return lambda _: None
+    return _no_way if issubclass(kind, type) else _offered
+
+
+def _classes(module: Any, *names: str) -> tuple[type, ...]:
+    return tuple(found for name in names if isinstance(found := getattr(module, name, None), type))
+
+
+def _fields(names: list[str], value: Any) -> dict[str, Any]:
+    return {name: getattr(value, name) for name in names}
 
 
 def _moment(value: Any) -> str | None:
@@ -75,7 +96,7 @@ def _path(value: os.PathLike[Any]) -> str:
     return os.fsdecode(value)
 
 
-_KINDS: tuple[tuple[Any, Any], ...] = (
+_KINDS: tuple[tuple[Any, Callable[[Any], Any]], ...] = (
     (enum.Enum, lambda value: value.value),
     ((date, time), _moment),
     (timedelta, lambda value: value.total_seconds() if value == value else None),
@@ -91,23 +112,17 @@ _KINDS: tuple[tuple[Any, Any], ...] = (
 )
 
 
-def _foreign(value: Any) -> Any:
-    if isinstance(value, type):
-        raise NoPlainForm
-    pandas = sys.modules.get("pandas")
-    if pandas is not None and isinstance(value, _classes(pandas, "DataFrame")):
-        return _rows(value)
-    if pandas is not None and (value is getattr(pandas, "NA", None) or value is getattr(pandas, "NaT", None)):
-        return None
+def _no_way(value: Any) -> Any:
+    raise NoPlainForm
+
+
+def _offered(value: Any) -> Any:
+    """What an object of another library's, a tensor or a model, says by itself."""
     for method in ("model_dump", "tolist", "item"):
         ask = getattr(value, method, None)
         if callable(ask):
             return _asked(value, method, ask)
     raise NoPlainForm(_hint(value))
-
-
-def _classes(module: Any, *names: str) -> tuple[type, ...]:
-    return tuple(found for name in names if isinstance(found := getattr(module, name, None), type))
 
 
 def _asked(value: Any, method: str, ask: Any) -> Any:
@@ -124,6 +139,15 @@ def _asked(value: Any, method: str, ask: Any) -> Any:
 
 def _hint(value: Any) -> str:
     return f" is of type {type_name(value)}, which only a whole result can be" if isinstance(value, Iterator) else ""
+
+
+def _scalar(numpy: Any, value: Any) -> Any:
+    if value.dtype.kind in "biu":
+        return value.item()
+    if value.dtype.kind == "f" and value.dtype.itemsize <= 8:
+        number = value.item()
+        return number if isfinite(number) else None
+    return _array(numpy, value)
 
 
 def _array(numpy: Any, value: Any) -> Any:
