@@ -148,9 +148,11 @@ def signatures(draw: st.DrawFn) -> tuple[Callable[..., object], list[tuple[Param
 
 def documents(parameters: list[tuple[Parameter, Kind]]) -> st.SearchStrategy[Any]:
     """Documents that fit, or nearly, or not at all."""
-    values = {p.name: of.fitting | JSON for p, of in parameters}
-    by_name = st.fixed_dictionaries({}, optional=values | {"more": JSON})
-    by_place = st.tuples(*values.values()).map(list) | st.lists(JSON, max_size=6)
+    named = {p.name: of.fitting for p, of in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+    placed = [of.fitting for p, of in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    any_named = {name: fitting | JSON for name, fitting in named.items()}
+    by_name = st.fixed_dictionaries(named) | st.fixed_dictionaries({}, optional=any_named | {"more": JSON})
+    by_place = st.tuples(*placed).map(list) | st.tuples(*[fitting | JSON for fitting in placed], JSON).map(list)
     return (
         st.fixed_dictionaries({"data": by_name})
         | st.fixed_dictionaries({"parameters": by_place})

@@ -177,7 +177,7 @@ class Forms:
 
     def _field(self, hint: Any, parameter: inspect.Parameter) -> Form:
         form = self.of(hint.type if isinstance(hint, dataclasses.InitVar) else hint)
-        is_open = form is ANYTHING or type(None) in typing.get_args(hint)
+        is_open = form in (ANYTHING, NULL) or type(None) in typing.get_args(hint)
         return one_form_of([form, NULL]) if parameter.default is None and not is_open else form
 
     def of_parameter(self, parameter: inspect.Parameter, hints: Mapping[str, Any]) -> Form:

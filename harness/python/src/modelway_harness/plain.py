@@ -36,7 +36,8 @@ def plain_of(value: Any) -> Any:
     >>> plain_of(timedelta(minutes=2)), plain_of({3, 1}), plain_of(Decimal("0.10"))
     (120.0, [1, 3], '0.10')
     """
-    return _way_of(type(value))(value)
+    kind: Any = type(value)
+    return _way_of(kind)(value)
 
 
 @lru_cache(maxsize=512)  # what a type needs is found out once, also for results of many small values
