@@ -5,12 +5,15 @@ from __future__ import annotations
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.harness.instances import Running
+from tests.harness.served import INSTANCE, Served
 
 
 @pytest.fixture
@@ -37,3 +40,20 @@ def project(tmp_path: Path) -> Iterator[Path]:
         file = getattr(sys.modules[name], "__file__", None) or ""
         if file.startswith(str(tmp_path)):
             del sys.modules[name]
+
+
+@pytest.fixture(scope="module")
+def serve() -> Iterator[Callable[..., Served]]:
+    """Serves functions, each behind a socket of its own, until the end of the module."""
+    running: list[Served] = []
+    with tempfile.TemporaryDirectory(prefix="mwh-", dir="/tmp") as folder:
+
+        def served(function: Callable[..., object], **settings: Any) -> Served:
+            place = Path(folder) / str(len(running))
+            place.mkdir()
+            running.append(Served(place, function, replace(INSTANCE, **settings)))
+            return running[-1]
+
+        yield served
+        for each in running:
+            each.stop()

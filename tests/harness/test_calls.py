@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from typing import ClassVar
 
 import pytest
 from modelway_harness.binding import Call
-from modelway_harness.calls import Answered, Busy, Calls, Failed, NoTimeLeft, TookTooLong, Unfit
+from modelway_harness.calls import Answered, Calls, Failed, TookTooLong, Unfit
 
 
 class Gate:
@@ -64,58 +66,12 @@ def test_what_loading_raises_reaches_whoever_waits_for_it() -> None:
         Calls("predict").load(fail).result(20)
 
 
-def test_a_second_call_is_refused_while_one_runs(gate: Gate) -> None:
-    calls = loaded(gate.pass_through)
-    with ThreadPoolExecutor(1) as callers:
-        first = callers.submit(calls.run, Call(), within_s=20)
-        assert gate.entered.wait(20)
-        assert calls.is_busy
-        assert not calls.is_overdue
-        with pytest.raises(Busy):
-            calls.run(Call(), within_s=20)
-        gate.open.set()
-        outcome = first.result(20)
-    assert isinstance(outcome, Answered)
-    assert outcome.result == '"passed"'
-    assert not calls.is_busy
-
-
-def test_a_second_call_that_may_wait_runs_when_the_first_is_over(gate: Gate) -> None:
-    calls = loaded(gate.pass_through)
-    with ThreadPoolExecutor(2) as callers:
-        first = callers.submit(calls.run, Call(), within_s=20)
-        assert gate.entered.wait(20)
-        second = callers.submit(calls.run, Call(), within_s=20, hold_s=20)
-        gate.open.set()
-        assert isinstance(first.result(20), Answered)
-        assert isinstance(second.result(20), Answered)
-    assert not calls.is_busy
-
-
-def test_a_call_is_held_no_longer_than_it_may_be_and_not_past_its_own_time(gate: Gate) -> None:
-    calls = loaded(gate.pass_through)
-    with ThreadPoolExecutor(1) as callers:
-        first = callers.submit(calls.run, Call(), within_s=20)
-        assert gate.entered.wait(20)
-        with pytest.raises(Busy):
-            calls.run(Call(), within_s=20, hold_s=0.01)
-        with pytest.raises(Busy):
-            calls.run(Call(), within_s=0.01, hold_s=20)
-        gate.open.set()
-        first.result(20)
-    with pytest.raises(NoTimeLeft):
-        calls.run(Call(), within_s=0, hold_s=20)
-    assert not calls.is_busy
-
-
 def test_a_call_past_its_deadline_keeps_the_thread_and_says_where_it_is(gate: Gate) -> None:
     calls = loaded(gate.pass_through)
     with pytest.raises(TookTooLong) as late:
         calls.run(Call(), within_s=0.02)
     assert "in pass_through" in late.value.stack
-    assert calls.is_overdue
-    with pytest.raises(Busy):
-        calls.run(Call(), within_s=20)
+    assert calls.stack == late.value.stack
 
 
 @pytest.mark.parametrize("error", [ValueError("no such flower"), SystemExit(3), KeyboardInterrupt()])
@@ -147,6 +103,29 @@ def test_a_type_error_inside_the_function_is_the_functions_own() -> None:
 def test_a_result_that_is_not_json_is_the_functions_failure() -> None:
     failed = loaded(lambda: {"when": object()}).run(Call(), within_s=20)
     assert failed == Failed("predict() returned what JSON cannot hold: result['when'] is of type object", "")
+
+
+def test_a_coroutine_is_awaited_in_one_event_loop_for_all_calls() -> None:
+    loops: list[object] = []
+
+    async def predict() -> int:
+        loops.append(asyncio.get_running_loop())
+        await asyncio.sleep(0)
+        return len(loops)
+
+    with closing(loaded(predict)) as calls:
+        outcomes = [calls.run(Call(), within_s=20) for _ in range(2)]
+    assert [each.result for each in outcomes if isinstance(each, Answered)] == ["1", "2"]
+    assert loops[0] is loops[1]
+
+
+def test_a_function_may_run_an_event_loop_of_its_own() -> None:
+    async def inner() -> int:
+        return 7
+
+    outcome = loaded(lambda: asyncio.run(inner())).run(Call(), within_s=20)
+    assert isinstance(outcome, Answered)
+    assert outcome.result == "7"
 
 
 @dataclass
@@ -183,3 +162,17 @@ def test_arguments_that_annotations_do_not_take_are_no_call() -> None:
     calls = loaded(takes_slow)
     outcome = calls.run(calls.binding.fit({"data": {"row": {"x": "1"}}}), within_s=20)
     assert outcome == Unfit("data.row.x must be a whole number, not text")
+
+
+async def pieces() -> AsyncIterator[int]:
+    for each in (1, 2):
+        await asyncio.sleep(0)
+        yield each
+
+
+def test_an_async_generator_becomes_a_list() -> None:
+    calls = loaded(pieces)
+    answered = calls.run(Call(), within_s=20)
+    assert isinstance(answered, Answered)
+    assert answered.result == "[1, 2]"
+    calls.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from concurrent.futures import ThreadPoolExecutor
 
 from tests.harness.instances import Running
@@ -76,3 +77,27 @@ def test_an_init_that_fails_ends_the_instance_with_its_reason(instance: Running)
     instance.start()
     assert instance.ended_with() == 3
     assert "init() of predict.py failed: OSError: no weights (predict.py:2)" in instance.exit_file.read_text()
+
+
+def test_a_script_is_shut_down_when_its_instance_ends(instance: Running) -> None:
+    instance.write("def shutdown():\n    print('gone in good order')\ndef predict(): ...\n")
+    instance.ready(workers=2)
+    instance.signal(signal.SIGTERM)
+    assert instance.ended_with() == 0
+    assert instance.says("stdout").count("gone in good order") == 2
+
+
+def test_a_shutdown_that_fails_is_in_the_log(instance: Running) -> None:
+    instance.write("def shutdown():\n    raise OSError('still open')\ndef predict(): ...\n")
+    instance.ready()
+    instance.signal(signal.SIGTERM)
+    assert instance.ended_with() == 0
+    assert "shutdown_failed" in instance.says()
+    assert "OSError: still open" in instance.says()
+
+
+def test_a_shutdown_that_hangs_does_not_keep_the_instance(instance: Running) -> None:
+    instance.write("import time\ndef shutdown():\n    time.sleep(1000)\ndef predict(): ...\n")
+    instance.ready(grace_s=1.0)
+    instance.signal(signal.SIGTERM)
+    instance.ended_with()

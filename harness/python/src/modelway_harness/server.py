@@ -27,8 +27,6 @@ from .log import log
 from .streams import make_streams_forgiving
 from .worker import ANSWERS_EXAMPLE, IMPORTS, READY, ModelWorker
 
-THREADS = 16  # one waits for the running call; the others answer /health, and hold or refuse second calls meanwhile
-KEEPALIVE_S = 75  # longer than a router keeps an idle connection, so that the router closes it, not we
 HUNG_MARGIN_S = 5  # past the request timeout, after which a worker that shows no life at all is killed
 EARLY_ENDS = 5  # workers in a row that end before they are ready, when earlier ones had been
 
@@ -59,12 +57,10 @@ class Application(BaseApplication):  # type: ignore[misc]  # gunicorn comes with
             "bind": [],
             "control_socket_disable": True,
             "graceful_timeout": math.ceil(instance.grace_s),
-            "keepalive": KEEPALIVE_S,
             "loglevel": "error",
             "on_exit": _remove_sockets,
             "pre_fork": _number,
             "proc_name": f"modelway_harness --instance {instance.instance_id}",
-            "threads": THREADS,
             "timeout": math.ceil(instance.request_timeout_s) + HUNG_MARGIN_S,
             "worker_class": ModelWorker,
             "worker_tmp_dir": _memory_dir() or str(instance.exit_file.parent),

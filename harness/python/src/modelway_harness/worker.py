@@ -12,42 +12,46 @@ import os
 import signal
 import socket
 import sys
-import threading
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic
 from types import FrameType
-from typing import Any
 
-from gunicorn.workers.gthread import ThreadWorker
+from gunicorn.workers.base import Worker
 
 from .app import create_app
 from .calls import Calls
 from .config import Instance
+from .endpoint import Endpoint
 from .example import answer_example
 from .exits import LOAD_FAILED, OVERDUE, end_now, write_exit
+from .hooks import Hooks
 from .loader import LoadFailed, load
 from .log import log
+from .reception import Reception
+from .relief import Relief
+from .serving import Serving
 from .traces import trace_of
 from .wording import described
 
 IMPORTS, ANSWERS_EXAMPLE, READY = range(3)  # how far a worker has come
 BACKLOG = 64
-FLUSH_S = 2.0  # how long the answer to an overdue call may take to be sent
+SHUTDOWN_S = 5.0  # how long the `shutdown` of a script may take; the grace of the instance may be over before
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None  # loaded once, before any fork
 
 
-class ModelWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn comes without types
+class ModelWorker(Worker):  # type: ignore[misc]  # gunicorn comes without types
     """One worker. The supervisor sets `index` before the fork; the rest happens in the new process."""
 
     index: int
-    _listener: socket.socket | None = None
+    _calls: Calls
+    _serving: Serving
+    _hooks: Hooks
 
     def init_process(self) -> None:
         _die_with(self.ppid)
-        self._handling = threading.local()
         super().init_process()
 
     def load_wsgi(self) -> None:
@@ -55,20 +59,22 @@ class ModelWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn comes without
         instance: Instance = self.app.instance
         started = monotonic()
         try:
-            calls = self._loaded(instance)
-            self.wsgi = create_app(instance, self.index, calls, self)
-            self._listener = listen(instance.sockets[self.index])
+            self._calls = self._loaded(instance)
+            endpoint = Endpoint(instance, self.index)
+            app = create_app(endpoint, self._calls.binding.function)
+            reception = Reception(listen(instance.sockets[self.index]), endpoint, app)
+            self._serving = Serving(reception, endpoint, self._calls, self)
         except LoadFailed as error:
             self._fail(error.reason, error.detail, kind="load_failed")
         except Exception as error:
             self._fail(f"the worker could not start: {described(error)}", trace_of(error), kind="start_failed")
-        self.sockets = [self._listener]
         self.app.stages[self.index] = READY
         log("worker_ready", worker=self.index, pid=os.getpid(), load_s=f"{monotonic() - started:.3f}")
 
     def _loaded(self, instance: Instance) -> Calls:
         calls = Calls(instance.function)
-        self._finish(calls.load(lambda: load(instance.project_dir, instance.file, instance.function)))
+        self._hooks = Hooks(calls.awaited)
+        self._finish(calls.load(lambda: load(instance.project_dir, instance.file, instance.function, self._hooks)))
         if instance.example_input:
             self._answer_example(calls, instance)
         return calls
@@ -98,36 +104,58 @@ class ModelWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn comes without
             write_exit(self.app.instance.exit_file, reason=reason, detail=detail, kind=kind)
         end_now(LOAD_FAILED)
 
-    def handle_request(self, req: Any, conn: Any) -> Any:
-        self._handling.request = req
-        return super().handle_request(req, conn)
+    def run(self) -> None:
+        """The relief, until the serving has ended."""
+        os.register_at_fork(after_in_child=_forget_signals)
+        os.register_at_fork(after_in_child=self._serving.leave_to_parent)
+        served = self._calls.give_thread(self._serving.serve)
+        relief = Relief(self._serving, self.PIPE[0])
+        while self._serving.is_overdue or not served.done():
+            self.notify()
+            if not self.alive:
+                self._serving.stop()
+            relief.turn()
+        served.result()
+        self._shut_down()
+        self._calls.close()
 
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """SIGTERM: nobody new; gunicorn's loop ends when the running call has been answered."""
-        self._close_door()
-        super().handle_exit(sig, frame)
+    def _shut_down(self) -> None:
+        """Run the script's own `shutdown`; past its time the process ends all the same."""
+        if not self._hooks.has_end:
+            return
+        ended = self._calls.give_thread(self._end_hooks)
+        patience_s = monotonic() + SHUTDOWN_S
+        while not wait([ended], timeout=0.05).done:
+            self.notify()
+            if monotonic() > patience_s:
+                log("shutdown_overdue", self._calls.stack, worker=self.index)
+                end_now(0)
+
+    def _end_hooks(self) -> None:
+        trace = self._hooks.end()
+        if trace:
+            log("shutdown_failed", trace, worker=self.index)
 
     def handle_quit(self, sig: int, frame: FrameType | None) -> None:
         """SIGQUIT and SIGINT: at once, whatever runs."""
         end_now(0)
 
-    def refuse_newcomers(self) -> None:
-        self._close_door()
-        self._handling.request.force_close()
-
-    def end_soon(self) -> None:
-        reserve = threading.Timer(FLUSH_S, self.end)
-        reserve.daemon = True
-        reserve.start()
+    def wake_relief(self) -> None:
+        with suppress(BlockingIOError):  # full of reasons to wake up
+            os.write(self.PIPE[1], b"!")
 
     def end(self) -> None:
         end_now(OVERDUE)
 
-    def _close_door(self) -> None:
-        """Refuse new connections from any thread: unlike `close`, this cannot break the loop that accepts."""
-        if self._listener is not None:
-            with suppress(OSError):
-                self._listener.shutdown(socket.SHUT_RDWR)
+    def end_child(self) -> None:
+        end_now(0)
+
+
+def _forget_signals() -> None:
+    """In a process that the user's code forks: signals to it are its own, not this worker's."""
+    signal.set_wakeup_fd(-1)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGABRT, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def listen(path: Path) -> socket.socket:
@@ -143,7 +171,6 @@ def listen(path: Path) -> socket.socket:
     listener.listen(BACKLOG)
     listener.setblocking(False)
     aside.rename(path)
-    os.register_at_fork(after_in_child=listener.close)  # a process that the user's code forks must not hold it
     return listener
 
 

@@ -1,0 +1,217 @@
+"""This file is how a worker serves its socket: one thread reads, calls the function, and answers.
+
+There is no step from one thread to another on a call's way. Only while the function runs for longer than a few
+milliseconds does a second thread, the relief, do what is left to do: let in, read, answer health, hold or refuse second
+calls, and put an end to a call that passes its deadline. All of it is done by whoever has the turn. The serving thread
+has it always but inside the function; so no two threads ever touch a connection at once, and a call that the relief
+refuses was never started.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from contextlib import suppress
+from time import monotonic
+from typing import NamedTuple, Protocol
+
+from .binding import Call
+from .calls import Answered, Calls, Failed, Unfit
+from .connection import Connection
+from .endpoint import Endpoint, Refused
+from .log import log
+from .reception import Reception
+from .wire import Answer
+
+PATIENCE_S = 0.004  # how long the function may run before the relief takes over
+FLUSH_S = 2.0  # how long the answer to an overdue call may take to be sent
+LINGER_S = 0.05  # at the end, to refuse in words what is already on its way
+
+
+class Shell(Protocol):
+    """The process around it."""
+
+    def wake_relief(self) -> None:
+        """Have `relieve` called soon: a call has begun while the relief slept, or serving has ended."""
+
+    def end(self) -> None:
+        """End this process now; its supervisor replaces it. Does not return."""
+
+    def end_child(self) -> None:
+        """End a process that the function forked and did not end. Does not return."""
+
+
+class _Lost(BaseException):
+    """The call has ended after all, long after its deadline."""
+
+
+class Running(NamedTuple):
+    """The call that the function is in."""
+
+    connection: Connection
+    since: float
+    deadline: float
+
+
+class Serving:
+    """One worker's calls. `serve` is for the thread of `calls`, everything else for one other thread, the relief."""
+
+    def __init__(self, reception: Reception, endpoint: Endpoint, calls: Calls, shell: Shell) -> None:
+        self._reception = reception
+        self._lobby = reception.lobby
+        self._endpoint = endpoint
+        self._calls = calls
+        self._shell = shell
+        self._turn = threading.Lock()
+        self._nudged, self._nudge = os.pipe()
+        self._is_stopping = False
+        self._is_forked = False
+        self._ends_at: float | None = None
+        self._running: Running | None = None
+        self.relief_sleeps = False  # set by the relief: a call that begins is to wake it
+        self.begun = 0  # calls
+
+    def serve(self) -> None:
+        """Serve until `stop`, and then what had begun."""
+        self._lobby.watch(self._nudged)
+        with suppress(_Lost), self._turn:
+            while not self._has_ended():
+                self._lobby.look(None if self._ends_at is None else max(0.0, self._ends_at - monotonic()))
+                self._serve_waiting()
+        self._shell.wake_relief()
+
+    def _has_ended(self) -> bool:
+        if not self._is_stopping:
+            return False
+        self._close_door()
+        if self._ends_at is None and self._lobby.is_quiet():
+            self._ends_at = monotonic() + LINGER_S
+        return self._lobby.is_empty or (self._ends_at is not None and monotonic() >= self._ends_at)
+
+    def _close_door(self) -> None:
+        if not self._reception.is_stopping:
+            self._reception.is_stopping = True
+            self._lobby.close_door()
+            os.read(self._nudged, 1)
+
+    def _serve_waiting(self) -> None:
+        """One call after the other. Whoever else has come meanwhile is seen to in between."""
+        waiting = self._reception.waiting
+        looked = monotonic()
+        while waiting:
+            connection = waiting.popleft()
+            self._reception.answer(connection, self._called(connection))
+            self._lobby.go_on(connection)
+            if waiting and monotonic() - looked > PATIENCE_S:
+                self._lobby.look(0)
+                looked = monotonic()
+
+    def _called(self, connection: Connection) -> Answer:
+        endpoint, request_id = self._endpoint, connection.request_id
+        try:
+            call = endpoint.bound(connection.reader.body(), self._calls.binding)
+            now = monotonic()
+            if now >= connection.deadline:
+                raise endpoint.no_time_left()
+            return endpoint.answered(self._run(Running(connection, now, connection.deadline), call), request_id)
+        except Refused as error:
+            return endpoint.refused(error, request_id)
+        except Exception as error:
+            return endpoint.own_failure(error, request_id)
+
+    def _run(self, running: Running, call: Call) -> Answered | Failed | Unfit:
+        """The one place where the turn is given away."""
+        self._running = running
+        self._reception.is_busy = True
+        self.begun += 1
+        if self.relief_sleeps:
+            self._shell.wake_relief()
+        self._turn.release()
+        try:
+            return self._calls.call(call)
+        finally:
+            self._take_turn_again()
+
+    def _take_turn_again(self) -> None:
+        if self._is_forked:
+            self._shell.end_child()
+        self._turn.acquire()
+        if self._reception.is_overdue:  # its caller has been answered, and this process is ending
+            raise _Lost
+        self._reception.is_busy = False
+        self._running = None
+
+    def leave_to_parent(self) -> None:
+        """In a process that the function forked: nothing here is its own."""
+        self._is_forked = True
+        self.close()
+
+    def close(self) -> None:
+        """Let go of all connections and the socket. For when `serve` has ended."""
+        self._lobby.forget()
+        for end in (self._nudge, self._nudged):
+            os.close(end)
+
+    # The relief's part
+
+    def stop(self) -> None:
+        """Let nobody new in, and have `serve` end."""
+        if not self._is_stopping:
+            self._is_stopping = True
+            os.write(self._nudge, b"!")
+
+    @property
+    def is_overdue(self) -> bool:
+        """A call has passed its deadline: `relieve` ends the process as soon as its caller has been told."""
+        return self._reception.is_overdue
+
+    @property
+    def is_relieved(self) -> bool:
+        """The function runs for so long that the relief has to look at what comes."""
+        running = self._running
+        return running is not None and monotonic() - running.since >= PATIENCE_S
+
+    def fileno(self) -> int:
+        """Readable when something has come."""
+        return self._lobby.fileno()
+
+    def relieve(self) -> float:
+        """Do what there is to do while the function runs; seconds until it is time to do so again."""
+        running = self._running
+        if running is None:
+            return PATIENCE_S
+        early_s = running.since + PATIENCE_S - monotonic()
+        if early_s > 0:
+            return early_s
+        if not self._turn.acquire(blocking=False):
+            return PATIENCE_S
+        try:
+            return self._stand_in(running) if self._running is running else PATIENCE_S
+        finally:
+            self._turn.release()
+
+    def _stand_in(self, running: Running) -> float:
+        if self._is_stopping:
+            self._close_door()
+        if monotonic() >= running.deadline and not self._reception.is_overdue:
+            self._give_up(running)
+        self._lobby.look(0)
+        held_until = self._reception.refuse_impatient()
+        if self._reception.is_overdue:
+            return self._end_when_told(running)
+        return max(0.0, min(min(running.deadline, held_until) - monotonic(), self._lobby.next_s()))
+
+    def _give_up(self, running: Running) -> None:
+        """Answer a call that runs past its deadline. The thread it is in is lost, and so is the process."""
+        connection = running.connection
+        named = {"request_id": connection.request_id, "after_s": f"{monotonic() - connection.began:.3f}"}
+        log("call_overdue", self._calls.stack, **named, worker=self._endpoint.worker)
+        self._reception.is_overdue = True
+        self._ends_at = monotonic() + FLUSH_S
+        self._lobby.close_door()
+        self._reception.refuse(connection, self._endpoint.too_long())
+
+    def _end_when_told(self, running: Running) -> float:
+        if not running.connection.has_unsent or monotonic() >= (self._ends_at or 0.0):
+            self._shell.end()
+        return PATIENCE_S
