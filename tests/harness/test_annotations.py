@@ -294,3 +294,18 @@ def test_a_class_that_exits_while_it_is_made_is_a_refusal() -> None:
             raise SystemExit(3)
 
     assert refusal(annotated(Leaves), {"data": {"x": {}}}) == "data.x was refused by Leaves: SystemExit: 3"
+
+
+@dataclass
+class Flower:
+    sepal_cm: float
+    petal_cm: float
+
+
+def test_the_example_of_the_documentation_is_true() -> None:
+    def predict(flowers: list[Flower], top: int = 3) -> list[str]:
+        return []
+
+    text = (Path(__file__).resolve().parents[2] / "docs" / "functions.md").read_text()
+    message = refusal(predict, {"data": {"flowers": [{"sepal_cm": 5.1, "petal_cm": "1.4"}]}})
+    assert f'{{"errors": ["{message}"]' in text

@@ -121,14 +121,11 @@ class _Document:
 
     def _success(self) -> Json:
         hint = self._hints.get("return", Signature.empty)
-        is_streamed = _is_iterator(hint)
-        held = (get_args(hint) or (Any,))[0] if is_streamed else hint
+        comes_in_pieces = _is_iterator(hint)
+        held = (get_args(hint) or (Any,))[0] if comes_in_pieces else hint
         result = {} if hint is Signature.empty else self._rendered(self._forms.of(held).schema)
-        whole = {"type": "array", "items": result} if is_streamed else result
+        whole = {"type": "array", "items": result} if comes_in_pieces else result
         content = {"application/json": {"schema": _envelope(whole)}}
-        if is_streamed:
-            content["application/x-ndjson"] = {"schema": result}
-            content["text/event-stream"] = {"schema": {"type": "string"}}
         return {"description": "What the function returned", "content": content}
 
     def _rendered(self, schema: Any) -> Any:
