@@ -7,18 +7,21 @@ deadline keeps the thread, and the process has to be ended by whoever waited for
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from inspect import iscoroutine
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 from .binding import Binding, Call
 from .encoding import NotJson, encode
 from .traces import stack_of, trace_of
 from .wording import described
+
+if TYPE_CHECKING:
+    import asyncio
 
 
 class TookTooLong(Exception):
@@ -106,6 +109,8 @@ class Calls:
 
     def _awaited(self, coroutine: object) -> object:
         """In one event loop for all calls: what a library opened in an earlier call belongs to it."""
+        import asyncio  # not before it is needed: it would be a tenth of a start
+
         if self._loop is None:
             self._loop = asyncio.Runner()
         return self._loop.run(coroutine)  # type: ignore[arg-type]  # the caller has looked

@@ -21,7 +21,6 @@ from types import FrameType
 
 from gunicorn.workers.base import Worker
 
-from .app import create_app
 from .calls import Calls
 from .config import Instance
 from .endpoint import Endpoint
@@ -29,6 +28,7 @@ from .example import answer_example
 from .exits import LOAD_FAILED, OVERDUE, end_now, write_exit
 from .loader import LoadFailed, load
 from .log import log
+from .ondemand import OnDemand
 from .reception import Reception
 from .relief import Relief
 from .serving import Serving
@@ -60,8 +60,7 @@ class ModelWorker(Worker):  # type: ignore[misc]  # gunicorn comes without types
         try:
             self._calls = self._loaded(instance)
             endpoint = Endpoint(instance, self.index)
-            app = create_app(endpoint)
-            reception = Reception(listen(instance.sockets[self.index]), endpoint, app)
+            reception = Reception(listen(instance.sockets[self.index]), endpoint, OnDemand(endpoint))
             self._serving = Serving(reception, endpoint, self._calls, self)
         except LoadFailed as error:
             self._fail(error.reason, error.detail, kind="load_failed")
