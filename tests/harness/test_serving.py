@@ -278,3 +278,23 @@ def test_a_process_that_the_function_forks_and_leaves_to_us_answers_nobody(insta
     instance.write("import os\ndef predict():\n    return 'child' if os.fork() == 0 else 'parent'\n")
     instance.ready()
     assert [instance.call().json()["result"] for _ in range(3)] == ["parent"] * 3
+
+
+def test_flask_is_imported_by_who_asks_for_something_else_than_calls_and_health(instance: Running) -> None:
+    instance.write("import sys\ndef predict():\n    return 'flask' in sys.modules, sys.path\n")
+    instance.ready()
+    is_there, path = instance.call().json()["result"]
+    assert not is_there
+    assert instance.get("/nothing").status_code == 404
+    assert instance.call().json()["result"] == [True, path]
+
+
+@pytest.mark.parametrize("name", ["click", "queue"])
+def test_a_project_that_has_a_module_of_a_name_that_flask_needs_gets_its_own_and_flask_the_other(
+    instance: Running, name: str
+) -> None:
+    instance.write("mine = 1\n", file=f"{name}.py")
+    instance.write(f"import importlib\ndef predict():\n    return importlib.import_module('{name}').__name__\n")
+    instance.ready()
+    assert instance.call().status_code == 200
+    assert instance.get("/nothing").status_code == 404

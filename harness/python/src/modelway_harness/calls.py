@@ -7,19 +7,22 @@ deadline keeps the thread, and the process has to be ended by whoever waited for
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from inspect import isasyncgen, iscoroutine
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 from .binding import Binding, Call, DoesNotFit
 from .encoding import NotJson, encode
 from .streaming import streamed
 from .traces import stack_of, trace_of
 from .wording import described
+
+if TYPE_CHECKING:
+    import asyncio
 
 
 class TookTooLong(Exception):
@@ -124,6 +127,8 @@ class Calls:
 
         Only in the one thread.
         """
+        import asyncio  # not before it is needed: it would be a tenth of a start
+
         if self._loop is None:
             self._loop = asyncio.Runner()
         return self._loop.run(coroutine)  # type: ignore[arg-type]  # the caller has looked

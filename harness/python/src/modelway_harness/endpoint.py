@@ -20,7 +20,6 @@ from .calls import Answered, Failed, Unfit
 from .config import Instance
 from .decoding import NotReadable, decode
 from .log import log
-from .openapi import describe
 from .traces import trace_of
 from .wire import Answer, Head
 
@@ -60,6 +59,8 @@ class Endpoint:
 
     def described(self, function: Callable[..., object]) -> Answer:
         """What the function takes and gives."""
+        from .openapi import describe  # few ask for it
+
         told = self._instance
         version = str(told.version_number)
         return Answer(

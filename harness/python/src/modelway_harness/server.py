@@ -24,6 +24,7 @@ from gunicorn.errors import HaltServer
 from .config import Instance
 from .exits import LOAD_FAILED, write_exit
 from .log import log
+from .ondemand import import_if_hidden
 from .streams import make_streams_forgiving
 from .worker import ANSWERS_EXAMPLE, IMPORTS, READY, ModelWorker
 
@@ -36,6 +37,7 @@ def serve(instance: Instance) -> int:
     make_streams_forgiving()
     util._setproctitle = lambda title: None  # by its command line the platform finds an instance again
     instance.exit_file.unlink(missing_ok=True)
+    import_if_hidden(instance)
     try:
         Supervisor(Application(instance)).run()
     except SystemExit as ended:

@@ -12,6 +12,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from pathlib import Path
@@ -20,7 +21,6 @@ from types import FrameType
 
 from gunicorn.workers.base import Worker
 
-from .app import create_app
 from .calls import Calls
 from .config import Instance
 from .endpoint import Endpoint
@@ -29,6 +29,7 @@ from .exits import LOAD_FAILED, OVERDUE, end_now, write_exit
 from .hooks import Hooks
 from .loader import LoadFailed, load
 from .log import log
+from .ondemand import OnDemand
 from .reception import Reception
 from .relief import Relief
 from .serving import Serving
@@ -38,6 +39,7 @@ from .wording import described
 IMPORTS, ANSWERS_EXAMPLE, READY = range(3)  # how far a worker has come
 BACKLOG = 64
 SHUTDOWN_S = 5.0  # how long the `shutdown` of a script may take; the grace of the instance may be over before
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGABRT, signal.SIGUSR1)
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None  # loaded once, before any fork
 
@@ -61,8 +63,8 @@ class ModelWorker(Worker):  # type: ignore[misc]  # gunicorn comes without types
         try:
             self._calls = self._loaded(instance)
             endpoint = Endpoint(instance, self.index)
-            app = create_app(endpoint, self._calls.binding.function)
-            reception = Reception(listen(instance.sockets[self.index]), endpoint, app)
+            function = self._calls.binding.function
+            reception = Reception(listen(instance.sockets[self.index]), endpoint, OnDemand(endpoint, function))
             self._serving = Serving(reception, endpoint, self._calls, self)
         except LoadFailed as error:
             self._fail(error.reason, error.detail, kind="load_failed")
@@ -106,7 +108,7 @@ class ModelWorker(Worker):  # type: ignore[misc]  # gunicorn comes without types
 
     def run(self) -> None:
         """The relief, until the serving has ended."""
-        os.register_at_fork(after_in_child=_forget_signals)
+        _Signals()
         os.register_at_fork(after_in_child=self._serving.leave_to_parent)
         served = self._calls.give_thread(self._serving.serve)
         relief = Relief(self._serving, self.PIPE[0])
@@ -151,11 +153,27 @@ class ModelWorker(Worker):  # type: ignore[misc]  # gunicorn comes without types
         end_now(0)
 
 
-def _forget_signals() -> None:
-    """In a process that the user's code forks: signals to it are its own, not this worker's."""
-    signal.set_wakeup_fd(-1)
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGABRT, signal.SIGUSR1):
-        signal.signal(number, signal.SIG_DFL)
+class _Signals:
+    """In a process that the user's code forks, signals end it as they end any; they are this worker's no more.
+
+    They are held back over the fork: one that came in between would be taken by nobody.
+    """
+
+    def __init__(self) -> None:
+        self._usual = threading.local()
+        os.register_at_fork(before=self._hold, after_in_parent=self._let_go, after_in_child=self._forget)
+
+    def _hold(self) -> None:
+        self._usual.mask = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+
+    def _let_go(self) -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._usual.mask)
+
+    def _forget(self) -> None:
+        signal.set_wakeup_fd(-1)
+        for number in _SIGNALS:
+            signal.signal(number, signal.SIG_DFL)
+        self._let_go()
 
 
 def listen(path: Path) -> socket.socket:
