@@ -11,7 +11,7 @@ from pathlib import Path
 
 import structlog
 
-from benchmarks import calls, changes, growth, idle, many, publish, reads, up
+from benchmarks import calls, changes, growth, harness, idle, many, publish, reads, up
 from benchmarks.figures import Figure, Result
 from benchmarks.machine import describe
 from benchmarks.stage import Stage
@@ -21,7 +21,7 @@ RESULTS = Path(__file__).with_name("results")
 # In this order: `idle` looks at a platform on which nothing has happened yet.
 BENCHMARKS: dict[str, tuple[Callable[[Stage], Sequence[Figure]], str]] = {
     module.__name__.rpartition(".")[2]: (module.run, module.HOW)
-    for module in (idle, publish, calls, up, reads, growth, changes, many)
+    for module in (idle, publish, calls, harness, up, reads, growth, changes, many)
 }
 
 

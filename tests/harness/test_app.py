@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from modelway_harness import __version__
 from modelway_harness.calls import Calls
@@ -147,6 +147,7 @@ def test_a_body_that_is_nested_too_deeply_is_a_400(caller: Served) -> None:
 
 @given(st.binary(max_size=200) | st.text().map(str.encode) | st.builds(lambda n: b"[" * n, st.integers(0, 999)))
 def test_no_body_at_all_is_answered_with_anything_but_json(caller: Served, body: bytes) -> None:
+    assume(b'"data"' not in body)  # Hypothesis also tries texts that it finds in our own files
     response = post(caller, body)
     assert response.status_code == 400
     assert len(errors(response)) == 1

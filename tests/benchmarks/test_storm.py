@@ -1,0 +1,18 @@
+"""The lean load counts what was answered, on a real instance."""
+
+from __future__ import annotations
+
+from benchmarks.harness import CALL
+from benchmarks.instance_alone import instance_alone
+from benchmarks.storm import storm
+
+SCRIPT = "calls = 0\ndef predict(x):\n    global calls\n    calls += 1\n    return calls % 2 or 1 / 0\n"
+
+
+def test_every_call_is_counted_as_what_it_was_answered_with() -> None:
+    with instance_alone(SCRIPT) as instance:
+        outcome = storm(instance.address, CALL, connections=4, seconds=0.3)
+    assert outcome.calls_ms
+    assert outcome.health_ms
+    assert set(outcome.failures) == {"500"}
+    assert abs(outcome.failures["500"] - len(outcome.calls_ms)) <= 4
