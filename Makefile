@@ -11,7 +11,7 @@ DISTRIBUTIONS := client harness/python
 TESTS_AT_ONCE ?= 3
 TYPED := conftest.py benchmarks services $(wildcard chaos drill tests client/src client/tests harness/python/src harness/python/tests)
 
-.PHONY: help setup up down status test chaos drill bench check fmt lock clean
+.PHONY: help setup up down status backup restore rekey test chaos drill bench check fmt lock clean
 
 help: ## lists these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -27,6 +27,15 @@ down: $(READY) ## stops everything that `make up` started; what should run is re
 
 status: $(READY) ## shows the processes of the platform
 	@$(BIN)/python -m services.embedded status
+
+backup: $(READY) ## writes all that the platform keeps to TO=file, while it works; with the keys of its secrets: KEYS=yes
+	@$(BIN)/python -m services.embedded backup "$(TO)" $(if $(KEYS),--with-keys)
+
+restore: $(READY) ## fills a home in which nothing ever ran with the backup FROM=file
+	@$(BIN)/python -m services.embedded restore "$(FROM)"
+
+rekey: $(READY) ## seals access tokens and passwords with a new key, and throws the old one away
+	@$(BIN)/python -m services.embedded rekey
 
 test: $(READY) $(PEERS) ## runs every test that can run on this machine, fast ones first
 	@$(BIN)/python -m pytest -n $(TESTS_AT_ONCE) --dist loadfile
@@ -50,10 +59,13 @@ fmt: $(READY) ## formats the code and sorts its imports
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-lock: $(READY) ## writes requirements.lock anew from pyproject.toml, with the newest versions that fit
+lock: $(READY) ## writes requirements.lock and tests/locks/*.lock anew, with the newest versions that fit
 	@$(BIN)/uv pip compile pyproject.toml $(DISTRIBUTIONS:%=%/pyproject.toml) --universal --python-version 3.11 \
 	    --all-extras --generate-hashes --no-annotate --upgrade --quiet \
 	    --custom-compile-command "make lock" --output-file requirements.lock
+	@for each in tests/locks/*.in; do $(BIN)/uv pip compile $$each --universal --python-version 3.11 \
+	    --generate-hashes --no-annotate --upgrade --quiet --custom-compile-command "make lock" \
+	    --output-file $${each%.in}.lock || exit 1; done
 
 clean: ## removes .venv and what tools left behind; the platform's state in .modelway stays
 	@rm -rf .venv .venv-peers .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist

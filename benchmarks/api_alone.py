@@ -26,15 +26,16 @@ T = TypeVar("T")
 KEY = "k" * 64
 NAME = "modelway"
 _STOP_S = 15
+_LONG_S = 120.0  # for one call of a database that is being filled
 
 
 class ApiAlone:
     """Parts on free ports in `folder`. Fill the database while api is down: `fill`, then `serving`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, cache: str = "64M") -> None:
         self._folder = folder
         self.bus = NatsServer(folder / "nats")
-        self._database = Database(folder / "database")
+        self._database = Database(folder / "database", cache=cache)
         self._api: subprocess.Popen[bytes] | None = None
         self.address = f"127.0.0.1:{free_port()}"
 
@@ -46,16 +47,13 @@ class ApiAlone:
 
     def with_database(self, work: Callable[[store.Database], Awaitable[T]]) -> T:
         """What `work` makes of the database, whose schema is there."""
+        return asyncio.run(_connected(self._database.url, work))
 
-        async def connected() -> T:
-            client = store.connect(self._database.url)
-            try:
-                await store.prepare(client[NAME])
-                return await work(client[NAME])
-            finally:
-                client.close()
-
-        return asyncio.run(connected())
+    def fill(self, work: Callable[[store.Database], Awaitable[T]]) -> T:
+        """The same, while no part runs yet: the database has more memory for it, which much writing needs."""
+        alone = Database(self._folder / "database", cache="2G")
+        with running(alone):
+            return asyncio.run(_connected(alone.url, work))
 
     @contextlib.contextmanager
     def serving(self) -> Iterator[None]:
@@ -82,9 +80,9 @@ class ApiAlone:
         times = {name: psutil.Process(pid).cpu_times() for name, pid in pids.items()}
         return {name: used.user + used.system for name, used in times.items()}
 
-    def get(self, name: str, path: str) -> Lane:
-        """Reading `path`."""
-        return Lane(name=name, address=self.address, request=request_bytes("GET", path, {"X-Domino-Api-Key": KEY}))
+    def get(self, name: str, path: str, key: str = KEY) -> Lane:
+        """Reading `path`; by default as the administrator."""
+        return Lane(name=name, address=self.address, request=request_bytes("GET", path, {"X-Domino-Api-Key": key}))
 
     def _is_ready(self, api: subprocess.Popen[bytes]) -> bool:
         if api.poll() is not None:
@@ -113,6 +111,7 @@ class ApiAlone:
             "VARIABLE_KEYS_FILE": self._secret("variable-keys", Fernet.generate_key().decode()),
             "BOOTSTRAP_API_KEY_FILE": self._secret("key", KEY),
             "BLOBS_URL": (self._folder / "blobs").as_uri(),
+            "REQUESTS_PER_SECOND": "0",  # what is measured is not to be held back
         }
 
     def _secret(self, name: str, text: str) -> str:
@@ -120,3 +119,12 @@ class ApiAlone:
         path.touch(mode=0o600)
         path.write_text(text, encoding="utf-8")
         return str(path)
+
+
+async def _connected(url: str, work: Callable[[store.Database], Awaitable[T]]) -> T:
+    client = store.connect(url, deadline_s=_LONG_S)
+    try:
+        await store.prepare(client[NAME])
+        return await work(client[NAME])
+    finally:
+        client.close()

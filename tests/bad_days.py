@@ -107,7 +107,11 @@ class Link:
         task.add_done_callback(self._tasks.discard)
 
     async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there, back = await asyncio.open_connection("127.0.0.1", self._target)
+        try:
+            there, back = await asyncio.open_connection("127.0.0.1", self._target)
+        except OSError:
+            writer.transport.abort()  # nobody is there
+            return
         self.connections += 1
         try:
             async with asyncio.TaskGroup() as both:

@@ -183,11 +183,12 @@ class NatsServer(Process):
 class Database(Process):
     """SecantusDB, reached through the MongoDB wire protocol, without authentication."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, cache: str = "64M") -> None:
         folder.mkdir(parents=True, exist_ok=True)
         super().__init__([], folder, folder / "database.log")
         self.folder = folder
         self.port = 0
+        self._cache = cache
 
     @property
     def url(self) -> str:
@@ -201,7 +202,7 @@ class Database(Process):
         config = self.folder / "secantusd.toml"  # else it would look for one in the home directory
         config.touch()
         self.command = [program, "--config", str(config), "--host", "127.0.0.1", "--port", str(self.port)]
-        self.command += ["--storage-path", storage, "--cache-size", "64M", "--sync-on-commit"]
+        self.command += ["--storage-path", storage, "--cache-size", self._cache, "--sync-on-commit"]
         super().start()
         wait_for(self._is_up, what="the database is up")
 

@@ -1,10 +1,7 @@
 """This file makes environments of their own for programs that the tests need and whose pins do not meet ours.
 
 `tests/locks/<name>.in` says what an environment holds; which releases, by their hashes, says `tests/locks/<name>.lock`,
-written by
-
-    .venv/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate \\
-        tests/locks/<name>.in --output-file tests/locks/<name>.lock
+which `make lock` writes.
 
 `make test` makes all of them first (`python -m tests.peers`), so that no test waits for a download.
 """

@@ -9,11 +9,14 @@ import time
 
 import structlog
 
-from services.api.bootstrap import bootstrap
+from services.api.bootstrap import bootstrap, bootstrap_password
+from services.api.calls import BusCalls
+from services.api.checkpointer import Checkpointer
 from services.api.collector import Collector
 from services.api.config import ApiConfig
 from services.api.configured import read_configuration
 from services.api.http.app import Deps, serve
+from services.api.http.rates import Rates
 from services.api.ledger import MongoLedger
 from services.api.observed import BusObserved
 from services.api.projector import Projector
@@ -21,10 +24,12 @@ from services.api.recorder import Recorder
 from services.api.relay import Relay
 from services.api.room import Room
 from services.api.scaler import Scaler
+from services.api.sign_in.passwords import Passwords
 from services.api.store.database import connect, prepare
 from services.api.store.store import MongoStore
+from services.api.witness import BusWitness
 from services.core.aggregates import State
-from services.core.configuration import Configuration, log_days
+from services.core.configuration import Configuration, call_days, log_days
 from services.core.errors import TemporaryError
 from services.kit.blobs import Blobs
 from services.kit.bus import Bus
@@ -82,14 +87,20 @@ class Api:
         await self._prepare(stop)
         deps = Deps(
             store=self._store,
-            evidence=self._store,
+            evidence=self._store.evidence,
+            witness=BusWitness(self._bus),
             ledger=self._ledger,
             observed=self._observed,
+            calls=BusCalls(self._bus),
             blobs=self._blobs,
             vault=Vault.from_text(self._config.token_keys, "TOKEN_KEYS"),
             variables=Vault.from_text(self._config.variable_keys, "VARIABLE_KEYS"),
             public_url=self._config.public_url,
+            predictions_url=self._config.predictions_url,
             limits=self._config.limits,
+            session_lasts_s=self._config.session_lasts_s,
+            provider=self._config.open_id_connect,
+            rates=Rates(self._config.pace),
         )
         await serve(deps, stop, host=self._config.http_host, port=self._config.http_port)
 
@@ -104,10 +115,17 @@ class Api:
                     user_name=self._config.bootstrap_user,
                     api_key=self._config.bootstrap_api_key,
                 )
+                await self._set_first_password()
                 return
             except TemporaryError as error:
                 log.warning("database_waited_for", reason=error.reason)
                 await stop.wait_for(error.retry_after_s)
+
+    async def _set_first_password(self) -> None:
+        user_name, password = self._config.bootstrap_user, self._config.bootstrap_password
+        if password is not None:
+            passwords = Passwords(self._store, Vault.from_text(self._config.token_keys, "TOKEN_KEYS"))
+            await bootstrap_password(self._ledger, self._store, passwords, user_name=user_name, password=password)
 
     async def talk_on_the_bus(self, stop: Stop) -> None:
         await self._bus.open()
@@ -127,16 +145,21 @@ class Api:
     async def _set_up(self, stop: Stop) -> None:
         while not stop.is_set:
             try:
-                await create_all(self._bus, log_days=await self._log_days())
+                configuration = await self._configuration()
+                await create_all(
+                    self._bus,
+                    log_days=None if configuration is None else log_days(configuration),
+                    call_days=None if configuration is None else call_days(configuration),
+                )
                 return
             except TemporaryError as error:
                 log.warning("bus_not_set_up", reason=error.reason)
                 await stop.wait_for(error.retry_after_s)
 
-    async def _log_days(self) -> float | None:
+    async def _configuration(self) -> Configuration | None:
         """None while the database does not say."""
         try:
-            return log_days(await read_configuration(self._store))
+            return await read_configuration(self._store)
         except TemporaryError:
             return None
 
@@ -145,6 +168,10 @@ class Api:
         while not stop.is_set:
             await self._configured.wait_or(stop, SET_UP_EVERY_S)
             await self._set_up(stop)
+
+    async def make_checkpoints(self, stop: Stop) -> None:
+        witness, every_s = BusWitness(self._bus), self._config.checkpoint_every_s
+        await Checkpointer(self._store.checkpoints, witness, clock=now, every_s=every_s).run(stop)
 
     async def collect(self, stop: Stop) -> None:
         collector = Collector(self._store, self._blobs, clock=now, grace_s=self._config.collect_grace_s)
@@ -163,7 +190,8 @@ def main() -> int:
         return 2
     set_up_logs("api", config.service_id, config.log_level)
     api = Api(config)
-    return run(api.answer_http, api.talk_on_the_bus, api.collect, api.answer_health, drain_s=DRAIN_S)
+    works = (api.answer_http, api.talk_on_the_bus, api.make_checkpoints, api.collect, api.answer_health)
+    return run(*works, drain_s=DRAIN_S)
 
 
 if __name__ == "__main__":

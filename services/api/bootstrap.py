@@ -1,4 +1,4 @@
-"""This file is what a new platform begins with: an administrator with an API key, and the default environment."""
+"""This file is what a new platform begins with: an administrator with API key and password, and an environment."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import hashlib
 
 from services.api.ports import Ledger
 from services.api.recorder import service_actor
+from services.api.sign_in.passwords import Passwords
 from services.api.store.store import MongoStore
 from services.core.aggregates import ENVIRONMENT, PERSON
-from services.core.commands import AddApiKey, AddPerson, CreateEnvironment
+from services.core.commands import AddApiKey, AddPerson, CreateEnvironment, SetPassword
 from services.core.errors import Refused
 from services.core.ids import AggregateId
 from services.core.names import DEFAULT_ENVIRONMENT
@@ -28,6 +29,16 @@ async def bootstrap(ledger: Ledger, store: MongoStore, *, user_name: str, api_ke
             owner_id=person.id, name=DEFAULT_ENVIRONMENT, revision_id=new_object_id(), visibility="Global"
         )
         await _unless_taken(ledger, ENVIRONMENT, created)
+
+
+async def bootstrap_password(
+    ledger: Ledger, store: MongoStore, passwords: Passwords, *, user_name: str, password: Secret
+) -> None:
+    """The administrator's first password, to sign in with in a browser. One that they have already stays."""
+    person = await store.find_person_by_name(user_name)
+    if person is not None and not person.has_password:
+        secrets = await passwords.sealed(person.id, password.reveal())
+        await ledger.execute(PERSON, person.id, SetPassword(), actor=service_actor("api"), secrets=secrets)
 
 
 async def _administrator(ledger: Ledger, store: MongoStore, user_name: str) -> Person:

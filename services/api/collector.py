@@ -6,18 +6,14 @@ started. When anything of that cannot be read, nothing is taken away.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from datetime import datetime
 
-import msgspec
-
+from services.api.referred import of_bundle, of_snapshot
 from services.api.store.store import MongoStore
 from services.core.collection import Collected, collectable, needed_artifacts, unfinished_builds, unused_since
-from services.core.errors import Invalid
 from services.core.ids import Digest
 from services.core.project import Project
-from services.core.records import Bundle, Manifest
 from services.kit.blobs import Blobs
 from services.kit.collecting import keep_collecting
 from services.kit.process import Stop
@@ -49,7 +45,7 @@ class Collector:
         async for model in self._store.all_models():
             unfinished += unfinished_builds(model)
             for artifact in needed_artifacts(model):
-                needed |= {artifact, *await self._of_bundle(artifact)}
+                needed |= await of_bundle(self._blobs, artifact)
         async for state, _ in self._store.states("project"):
             async for digests in self._of_project(state):
                 needed |= digests & names
@@ -60,20 +56,8 @@ class Collector:
                 collected = collected.with_one(each)
         return collected
 
-    async def _of_bundle(self, artifact: Digest) -> tuple[Digest, Digest]:
-        bundle = await self._blobs.get_document(artifact, Bundle)
-        return bundle.files, bundle.lock
-
     async def _of_project(self, state: object) -> AsyncIterator[set[Digest]]:
         """What each commit of the project holds, its manifest included. Equal commits are read once."""
         snapshots = state.snapshots if isinstance(state, Project) else ()
         for digest in {each.snapshot for each in snapshots}:
-            data = await self._blobs.get(digest)
-            yield {digest, *await asyncio.to_thread(_files_in, data)}
-
-
-def _files_in(manifest: bytes) -> set[Digest]:
-    try:
-        return {entry.digest for entry in msgspec.json.decode(manifest, type=Manifest).files}
-    except msgspec.MsgspecError as error:
-        raise Invalid(f"a project's manifest cannot be read: {error}") from error
+            yield await of_snapshot(self._blobs, digest)

@@ -21,6 +21,7 @@ from services.core.errors import NotFound, PermanentError, RevisionConflict, Tem
 from services.core.events import Actor, Entry, Event, what_happened
 from services.core.ids import AggregateId, CommandId
 from services.core.model import Model
+from services.core.redaction import redacted
 from services.core.wanted import changed, wanted
 from services.kit.ids import new_object_id
 
@@ -139,7 +140,7 @@ def outbox_rows(
 ) -> tuple[OutboxRow, ...]:
     """What is to be published about a change: its events, then the effects that it makes wanted."""
     bodies: list[tuple[subjects.Bucket | None, str, bytes]] = [
-        (None, subjects.event(entry.aggregate, entry.aggregate_id, _token(entry)), msgspec.json.encode(entry))
+        (None, subjects.event(entry.aggregate, entry.aggregate_id, _token(entry)), msgspec.json.encode(redacted(entry)))
         for entry in history
     ]
     if isinstance(after, Model):

@@ -13,6 +13,7 @@ from services.builder.command import clean_environment
 from services.builder.config import BuilderConfig
 from services.builder.environment import Environments
 from services.builder.lock import Locksmith
+from services.builder.remaker import Remaker
 from services.builder.wishes import BusWishes
 from services.core.records import Build, BuildOrder
 from services.core.subjects import Bucket, Consumer
@@ -63,6 +64,7 @@ async def serve(config: BuilderConfig, stop: Stop) -> None:
             works.create_task(builds.run(stop))
             works.create_task(_take_orders(bus, config, builder, wishes, stop))
             works.create_task(collector.run(stop, every_s=config.collect_every_s))
+            works.create_task(Remaker(backend, wishes, build_dir=build_dir).run(stop))
     finally:
         await bus.close()
 

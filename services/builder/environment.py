@@ -70,13 +70,19 @@ class Environments:
         Raises `Unavailable` when it could not be made: what a lock names was there when it was locked.
         """
         digest = environment_digest(lock, interpreter, harness)
+        await self.ensure_as(digest, lock, interpreter, harness, work, log)
+        return digest
+
+    async def ensure_as(
+        self, digest: Digest, lock: str, interpreter: Interpreter, harness: Harness, work: Path, log: BuildLog
+    ) -> None:
+        """The same under a name from before, of another interpreter or harness. Raises `Unavailable`."""
         async with self._locked(digest):
-            if self._is_whole(digest) and mark_used(self.folder / digest):
+            if self.is_whole(digest) and mark_used(self.folder / digest):
                 log.say(f"Environment: {digest[:12]} is reused")
             else:
                 log.say(f"Environment: {digest[:12]} is being made with Python {interpreter.version}")
                 await self._make(digest, lock, interpreter, harness, work, log)
-        return digest
 
     def sweep(self) -> None:
         """Take away what builders that died left half made or half removed. What a living one works on stays."""
@@ -98,7 +104,7 @@ class Environments:
                 self._lock_file(digest).unlink(missing_ok=True)
         return is_gone
 
-    def _is_whole(self, digest: Digest) -> bool:
+    def is_whole(self, digest: Digest) -> bool:
         """A system upgrade can take the interpreter away from under an environment: then it is made anew."""
         return (self.folder / digest / "bin" / "python").exists()
 

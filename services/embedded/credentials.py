@@ -10,6 +10,7 @@ from pathlib import Path
 from services.embedded.home import Home
 
 DATABASE_USER = "modelway"
+TOKEN_KEYS, VARIABLE_KEYS = "token-keys", "variable-keys"  # names of files
 _ALPHABET = string.ascii_letters + string.digits
 
 
@@ -29,12 +30,12 @@ def database_password(home: Home) -> Path:
 
 def token_keys(home: Home) -> Path:
     """The keys that access tokens are encrypted with at rest, newest first, one a line."""
-    return home.secret("token-keys", _key)
+    return home.secret(TOKEN_KEYS, new_key)
 
 
 def variable_keys(home: Home) -> Path:
     """The keys that the values of environment variables are sealed with; api and deployer have them."""
-    return home.secret("variable-keys", _key)
+    return home.secret(VARIABLE_KEYS, new_key)
 
 
 def api_key(home: Home) -> Path:
@@ -42,11 +43,16 @@ def api_key(home: Home) -> Path:
     return home.secret("api-key", lambda: "".join(secrets.choice(_ALPHABET) for _ in range(64)))
 
 
+def administrator_password(home: Home) -> Path:
+    """What the first administrator signs in with, until they set another."""
+    return home.secret("administrator-password", lambda: "".join(secrets.choice(_ALPHABET) for _ in range(24)))
+
+
 def read(path: Path) -> str:
     return path.read_text(encoding="utf-8").strip()
 
 
-def _key() -> str:
+def new_key() -> str:
     return base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
 
 

@@ -7,9 +7,12 @@ when the user is in it; a first start that was cut off leaves nothing behind but
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
 import subprocess
 import time
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -17,7 +20,7 @@ from typing import Any
 import pymongo
 from pymongo.errors import PyMongoError
 
-from services.embedded import credentials
+from services.embedded import credentials, locks
 from services.embedded.home import Home, sync_folder, write_whole
 from services.embedded.ports import LOOPBACK, free_port
 from services.embedded.trouble import Trouble
@@ -47,7 +50,7 @@ def prepare_database(program: Path, home: Home, *, port: int) -> None:
     write_whole(home / "config" / "secantusd.toml", "")
     password = credentials.read(credentials.database_password(home))
     if not (home / "database").exists():
-        _make_storage(program, home, password)
+        make_storage(program, home, home / "database")
     write_whole(url_file(home), _url(port, password))
 
 
@@ -61,10 +64,13 @@ def check_database(url: Path) -> str | None:
     return None
 
 
-def _make_storage(program: Path, home: Home, password: str) -> None:
+def make_storage(program: Path, home: Home, storage: Path) -> None:
+    """Make `storage` exist with its one user in it, and nothing else. Raises Trouble."""
+    password = credentials.read(credentials.database_password(home))
     unfinished = home / "database.new"
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(mode=0o700)
+    write_whole(home / "config" / "secantusd.toml", "")
     port = free_port()
     with home.log("database").open("ab") as log:
         process = subprocess.Popen(
@@ -78,8 +84,45 @@ def _make_storage(program: Path, home: Home, password: str) -> None:
             _make_user(f"mongodb://{LOOPBACK}:{port}/?directConnection=true", password)
         finally:
             _end(process)
-    unfinished.rename(home / "database")
+    unfinished.rename(storage)
     sync_folder(home.root)
+
+
+@contextlib.contextmanager
+def serving(program: Path, home: Home, storage: Path) -> Iterator[Path]:
+    """The database runs on `storage` inside, while nothing else of the home does; gives the file with its URL.
+
+    Its process holds the lock of the home's database: should we die, the next `up` ends it. Raises Trouble.
+    """
+    lock = locks.take(home.lock("database"))
+    if lock is None:
+        raise Trouble("The database of this home runs: make down first.")
+    port, url = free_port(), home / "secrets" / "database-url.aside"
+    write_whole(url, _url(port, credentials.read(credentials.database_password(home))))
+    with home.log("database").open("ab") as log:
+        process = subprocess.Popen(
+            [*command(program, home, port=port, storage=storage), "--auth"],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd=home.root,
+            pass_fds=(lock,),
+        )
+        os.close(lock)
+    try:
+        _wait_until_it_answers(url)
+        yield url
+    finally:
+        _end(process)
+        url.unlink(missing_ok=True)
+
+
+def _wait_until_it_answers(url: Path) -> None:
+    deadline = time.monotonic() + _START_S
+    while (why := check_database(url)) is not None:
+        if time.monotonic() > deadline:
+            raise Trouble(f"The database does not answer: {why}.")
+        time.sleep(0.1)
 
 
 def _make_user(url: str, password: str) -> None:

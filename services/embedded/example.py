@@ -55,14 +55,14 @@ def say_how_to_go_on(home: Home, url: str, shown: Shown | None, progress: Progre
     """The lines that `up` ends with, the same every time."""
     own = "" if home.root == REPOSITORY / ".modelway" else f" MODELWAY_HOME={shlex.quote(str(home.root))}"
     config = f"MODELWAY_CONFIG={shlex.quote(str(home / 'cli.toml'))} " if own else ""
-    lines = [("Modelway runs at", url)]
+    lines = [("Modelway runs at", url), ("its API", f"{url}/api/modelServing/v1/docs")]
     if shown is not None:
         lines += [("endpoint", shown.endpoint), ("call it", shown.curl)]
         stopped = f"nothing, it is stopped; start it with: {config}.venv/bin/modelway start {NAME}"
         lines += [("it answers", shown.answer or stopped)]
     lines += [
         ("command line", f"{config}.venv/bin/modelway --help"),
-        ("in a browser", sign_in(home)),
+        ("to sign in", sign_in(home)),
         ("logs", str(home / "logs")),
         ("stop", f"make down{own}"),
     ]
@@ -74,7 +74,7 @@ def say_how_to_go_on(home: Home, url: str, shown: Shown | None, progress: Progre
 def sign_in(home: Home) -> str:
     """As whom, and where the password is: a file, so that it is on no screen and in no log."""
     password = credentials.administrator_password(home)
-    return f"sign in as {ADMINISTRATOR}, with the password in {password} until another one is set"
+    return f"{ADMINISTRATOR}, with the password in {password} until another one is set"
 
 
 def _find(home: Home) -> dict[str, Any] | None:

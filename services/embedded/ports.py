@@ -2,7 +2,7 @@
 
 They are kept in `config/ports.json`. Chosen ports lie below the range that the kernel gives to outgoing
 connections, so that none of those is in the way after a restart. MODELWAY_ROUTERS says how many routers there are:
-each after the first has a port of its own for callers, chosen too.
+each after the first has a port of its own for callers, chosen too. MODELWAY_APIS says how many apis.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ LOOPBACK = "127.0.0.1"
 SERVICES = ("api", "builder", "deployer", "router", "monitor")
 WITH_HEALTH = (*SERVICES, "nats")
 MAX_ROUTERS = 9
+MAX_APIS = 4
 _RANGE = range(20000, 32000)
 
 
@@ -34,6 +35,7 @@ class Ports(msgspec.Struct, frozen=True, kw_only=True):
     database: int
     health: dict[str, int]  # program -> port of its /healthz
     further: dict[str, int] = {}  # router after the first -> its public port
+    apis: dict[str, int] = {}  # api after the first -> its HTTP port
 
 
 def kept_ports(home: Home) -> Ports | None:
@@ -48,15 +50,16 @@ def settle_ports(home: Home, environ: Mapping[str, str], *, may_bind: Callable[[
     A port that nobody outside of this home knows is chosen anew when another program has taken it meanwhile.
     """
     kept = kept_ports(home)
-    further = _further_routers(kept, environ)
+    further, apis = _further_routers(kept, environ), _further_apis(kept, environ)
     taken: set[int] = set()
     ports = Ports(
         public=_known("MODELWAY_PORT", environ, kept.public if kept else PUBLIC, taken, may_bind),
         api=_known("MODELWAY_API_PORT", environ, kept.api if kept else API, taken, may_bind),
         nats=_chosen(kept.nats if kept else 0, taken, may_bind),
         database=_chosen(kept.database if kept else 0, taken, may_bind),
-        health=_all_chosen((*WITH_HEALTH, *further), kept.health if kept else {}, taken, may_bind),
+        health=_all_chosen((*WITH_HEALTH, *further, *apis), kept.health if kept else {}, taken, may_bind),
         further=_all_chosen(further, kept.further if kept else {}, taken, may_bind),
+        apis=_all_chosen(apis, kept.apis if kept else {}, taken, may_bind),
     )
     write_whole(home / "config" / "ports.json", msgspec.json.encode(ports).decode())
     return ports
@@ -64,7 +67,8 @@ def settle_ports(home: Home, environ: Mapping[str, str], *, may_bind: Callable[[
 
 def wanted_elsewhere(kept: Ports, environ: Mapping[str, str]) -> str | None:
     """The variable that asks for something else than what is in use; None when there is none."""
-    used = {"MODELWAY_PORT": kept.public, "MODELWAY_API_PORT": kept.api, "MODELWAY_ROUTERS": 1 + len(kept.further)}
+    used = {"MODELWAY_PORT": kept.public, "MODELWAY_API_PORT": kept.api}
+    used |= {"MODELWAY_ROUTERS": 1 + len(kept.further), "MODELWAY_APIS": 1 + len(kept.apis)}
     return next((name for name, value in used.items() if environ.get(name, str(value)) != str(value)), None)
 
 
@@ -107,6 +111,14 @@ def _further_routers(kept: Ports | None, environ: Mapping[str, str]) -> tuple[st
     if not text.isdecimal() or not least <= int(text) <= MAX_ROUTERS:
         raise Trouble(f"MODELWAY_ROUTERS must be a number between {least} and {MAX_ROUTERS} here, got {text!r}.")
     return tuple(f"router-{number}" for number in range(2, int(text) + 1))
+
+
+def _further_apis(kept: Ports | None, environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Their names."""
+    text = environ.get("MODELWAY_APIS") or str(1 + len(kept.apis) if kept else 1)
+    if not text.isdecimal() or not 1 <= int(text) <= MAX_APIS:
+        raise Trouble(f"MODELWAY_APIS must be a number between 1 and {MAX_APIS}, got {text!r}.")
+    return tuple(f"api-{number}" for number in range(2, int(text) + 1))
 
 
 def _all_chosen(

@@ -1,4 +1,4 @@
-"""This file is the programs of the home: eight, and two more for each further router; how each is started, with what.
+"""This file is the programs of the home: eight, two more for each further router, one for each further api.
 
 A program gets exactly the environment written here: what it needs, and the path of each secret it may read.
 """
@@ -21,6 +21,16 @@ DEPLOYER = "local"
 ADMINISTRATOR = "admin"
 _LIMITS = ("SNAPSHOT_FILES", "SNAPSHOT_BYTES", "SNAPSHOT_FILE_BYTES")
 _COLLECTION = ("COLLECT_EVERY_S", "COLLECT_GRACE_S")
+_RATES = ("REQUESTS_PER_SECOND", "REQUESTS_BURST", "SESSION_LASTS_S")
+_OPENID_CONNECT = (  # the secret only by its file: the supervisor writes down what it starts programs with
+    "OIDC_ISSUER",
+    "OIDC_CLIENT_ID",
+    "OIDC_CLIENT_SECRET_FILE",
+    "OIDC_NAME",
+    "OIDC_SCOPES",
+    "OIDC_CREATES_PEOPLE",
+    "OIDC_ADMINISTRATORS_GROUP",
+)
 _SCALING = ("SCALE_UP_AFTER_S", "SCALE_DOWN_AFTER_S")
 _OF_THE_PERSON = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TZ", "TMPDIR")
 _TO_REACH_REGISTRIES = ("UV_", "PIP_", "XDG_", "SSL_CERT_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
@@ -67,7 +77,8 @@ def names(home: Home, ports: Ports | None) -> tuple[str, ...]:
     """What runs in this home, servers first."""
     further = places(home, ports)[1:] if ports else ()
     servers = [name for name in NAMES if name not in SERVICES]
-    return (*servers, *(each.haproxy for each in further), *SERVICES, *(each.router for each in further))
+    apis = ports.apis if ports else ()
+    return (*servers, *(each.haproxy for each in further), *SERVICES, *apis, *(each.router for each in further))
 
 
 def service_environment(
@@ -124,8 +135,10 @@ def _own_environments(home: Home, ports: Ports, parts: Parts, environ: Mapping[s
     variables = {"VARIABLE_KEYS_FILE": str(credentials.variable_keys(home))}
     environments = {"ENVIRONMENTS_DIR": str(home / "environments")}
     collection = _chosen(_COLLECTION, environ)
+    api = {**blobs, **variables, **_api(home, ports), **_limits(environ), **collection}
     return {
-        "api": {**blobs, **variables, **_api(home, ports), **_limits(environ), **collection},
+        "api": api,
+        **{name: {**api, "HTTP_PORT": str(port)} for name, port in ports.apis.items()},
         "builder": {**blobs, **environments, **_builder(home, parts), **_registries(environ), **collection},
         "deployer": {**blobs, **environments, **variables, **_deployer(home, parts), **collection},
         **{place.router: router_environment(place, ports, parts.haproxy) for place in places(home, ports)},
@@ -144,13 +157,15 @@ def _api(home: Home, ports: Ports) -> dict[str, str]:
         "TOKEN_KEYS_FILE": str(credentials.token_keys(home)),
         "BOOTSTRAP_USER": ADMINISTRATOR,
         "BOOTSTRAP_API_KEY_FILE": str(credentials.api_key(home)),
+        "BOOTSTRAP_PASSWORD_FILE": str(credentials.administrator_password(home)),
         "DEPLOYER_ID": DEPLOYER,
     }
 
 
 def _limits(environ: Mapping[str, str]) -> dict[str, str]:
-    """How much a person may upload, as MODELWAY_SNAPSHOT_FILES and its like say, and how soon busy models scale."""
-    return _chosen((*_LIMITS, *_SCALING), environ)
+    """How much a person may upload, as MODELWAY_SNAPSHOT_FILES and its like say, how soon busy models scale, how often
+    one may ask, and who else vouches for people."""
+    return _chosen((*_LIMITS, *_SCALING, *_RATES, *_OPENID_CONNECT), environ)
 
 
 def _chosen(names: tuple[str, ...], environ: Mapping[str, str]) -> dict[str, str]:
@@ -185,7 +200,7 @@ def router_environment(place: Place, ports: Ports, haproxy: Path) -> dict[str, s
         "HAPROXY_BINARY": str(haproxy),
         "PUBLIC_HOST": LOOPBACK,
         "PUBLIC_PORT": str(place.port),
-        "API_ADDRESS": f"{LOOPBACK}:{ports.api}",
+        "API_ADDRESS": ",".join(f"{LOOPBACK}:{port}" for port in (ports.api, *ports.apis.values())),
     }
 
 

@@ -28,7 +28,7 @@ def checks(home: Home, ports: Ports) -> dict[str, Check]:
         "nats": partial(_nats, ports.nats),
         "database": partial(check_database, url_file(home)),
         **{place.haproxy: partial(_front, place.port) for place in places(home, ports)},
-        **{name: partial(_service, ports.health[name]) for name in (*SERVICES, *ports.further)},
+        **{name: partial(_service, ports.health[name]) for name in (*SERVICES, *ports.apis, *ports.further)},
     }
 
 

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 from services.embedded import ready
+from services.embedded.example import sign_in
 from services.embedded.home import open_home
 from services.embedded.ports import kept_ports
 from services.embedded.programs import names
@@ -33,6 +34,7 @@ def status(root: Path, progress: Progress) -> bool:
     if ports:
         urls = " and ".join(place.url for place in places(supervisor.home, ports))
         progress.say(f"\n{urls}, logs in {supervisor.home / 'logs'}")
+        progress.say(f"To sign in: {sign_in(supervisor.home)}.")
     return all(why is None for why in answers.values())
 
 

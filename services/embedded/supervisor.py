@@ -29,6 +29,7 @@ from services.embedded.trouble import Trouble
 LOCK = "supervisor"
 _ANSWER_S = 10.0
 _START_S = 20.0
+_END_S = 40.0  # more than any program is given
 
 _HEAD = """\
 [supervisord]
@@ -134,6 +135,18 @@ class Supervisor:
         lock = self.home.lock(LOCK)
         if not locks.are_free([lock], within_s=within_s):
             locks.end_holders([lock], grace_s=_ANSWER_S)
+
+    def restart(self, name: str) -> None:
+        """End one program as it likes to end, and start it again. Raises Trouble."""
+        with self._asking() as proxy:
+            proxy.supervisor.stopProcess(name, False)
+        deadline = time.monotonic() + _END_S
+        while any(state.name == name and state.pid for state in self.states()):
+            if time.monotonic() > deadline:
+                raise Trouble(f"{name} does not end.")
+            time.sleep(0.05)
+        with self._asking() as proxy:
+            proxy.supervisor.startProcess(name, False)
 
     def _services(self) -> list[str]:
         return [state.name for state in self.states() if kind_of(state.name) in SERVICES]

@@ -18,6 +18,15 @@ def new_object_id() -> str:
     return int(time.time()).to_bytes(4, "big").hex() + secrets.token_hex(8)
 
 
+def made_at_s(object_id: str) -> int:
+    """When an id of `new_object_id` was made: the seconds since 1970 that it begins with.
+
+    >>> made_at_s("0000003c" + "0" * 16)
+    60
+    """
+    return int(object_id[:8], 16)
+
+
 def new_token() -> str:
     """64 letters and digits: an access token, an API key or a password. 381 bits of chance."""
     return "".join(secrets.choice(_BASE62) for _ in range(64))

@@ -29,12 +29,14 @@ class _Service(msgspec.Struct, frozen=True, kw_only=True):
     publishes: tuple[str, ...] = ()
 
 
+_READ_BACK = (Stream.LOGS, Stream.ACCESS, Stream.CHECKPOINTS)
+
 _SERVICES: Mapping[str, _Service] = {
     "api": _Service(
         reads=tuple(Bucket),
         writes=DECIDED,
         consumes=(Consumer.RECORDER, Consumer.RECEIPTS),
-        publishes=(SUBJECTS[Stream.EVENTS], SUBJECTS[Stream.COMMANDS]),
+        publishes=(SUBJECTS[Stream.EVENTS], SUBJECTS[Stream.COMMANDS], SUBJECTS[Stream.CHECKPOINTS]),
     ),
     "builder": _Service(
         reads=(Bucket.BUILDS,),
@@ -53,7 +55,7 @@ _SERVICES: Mapping[str, _Service] = {
     "router": _Service(
         reads=(Bucket.ROUTES, Bucket.PLACEMENTS, Bucket.HEALTH, Bucket.HEARTBEATS, Bucket.ROUTERS),
         writes=(Bucket.ROUTERS,),
-        publishes=("fact.router.>",),
+        publishes=("fact.router.>", SUBJECTS[Stream.ACCESS]),
     ),
 }
 
@@ -120,10 +122,14 @@ def _consuming(consumer: Consumer) -> Iterable[str]:
 
 
 def _setting_up() -> Iterable[str]:
-    """api makes all streams, buckets and durable consumers, and reads logs back. It deletes none."""
+    """api makes all streams, buckets and durable consumers, and reads logs and records back. It deletes none."""
     streams = [*Stream, *(f"KV_{bucket}" for bucket in Bucket)]
     durable = [f"{_API}.CONSUMER.CREATE.{stream}.{name}.{subject}" for name, (stream, subject) in CONSUMERS.items()]
     made = [f"{_API}.STREAM.{verb}.{stream}" for stream in streams for verb in ("CREATE", "UPDATE", "INFO")]
     orders = f"{_API}.STREAM.MSG.GET.{Stream.COMMANDS}"  # is an order still there?
-    logs = (*_reading_stream(Stream.LOGS), f"{_API}.CONSUMER.MSG.NEXT.{Stream.LOGS}.*")
-    return (*made, *durable, orders, *logs)
+    read = [
+        subject
+        for stream in _READ_BACK
+        for subject in (*_reading_stream(stream), f"{_API}.CONSUMER.MSG.NEXT.{stream}.*")
+    ]
+    return (*made, *durable, orders, *read)

@@ -20,21 +20,27 @@ _EXISTS = 10058  # JetStream: "stream name already in use with a different confi
 # Of one subject. With the size that senders give a message (32 kB, rarely more) a log takes a fifth of the stream at
 # most: an instance that floods its log drives out its own lines, not those of others.
 _MESSAGES_A_LOG = 3000
+_CHECKPOINTS = 100_000  # verification reads all that there are: a second, and a few megabytes
 
 
-async def create_all(bus: Bus, *, replicas: int = 1, log_days: float | None = None) -> None:
+async def create_all(
+    bus: Bus, *, replicas: int = 1, log_days: float | None = None, call_days: float | None = None
+) -> None:
     """Make every stream, bucket and consumer exist as described here. Idempotent: api calls it at start and
     now and then, for a server that lost its storage has none of them. Raises `Unavailable`.
 
-    Logs are kept for `log_days`; None: it is not known how long, and logs that are there are kept as before.
+    Logs are kept for `log_days`, records of calls for `call_days`; None: it is not known how long, and what is there
+    is kept as before.
     """
+    kept_days = {Stream.LOGS: log_days, Stream.ACCESS: call_days}
     async with bus.deadline("create the streams", _CREATE_S) as jetstream:
         for config in [
             *(_stream(name, replicas) for name in Stream),
             *(_bucket(name, replicas) for name in Bucket),
         ]:
-            if config.name == Stream.LOGS:
-                config.max_age = await _log_age_s(jetstream, log_days) or config.max_age
+            for stream, days in kept_days.items():
+                if config.name == stream:
+                    config.max_age = await _age_s(jetstream, stream, days) or config.max_age
             await _ensure_stream(jetstream, config)
         for consumer, (stream, subject) in CONSUMERS.items():
             await jetstream.add_consumer(
@@ -49,12 +55,12 @@ async def create_all(bus: Bus, *, replicas: int = 1, log_days: float | None = No
             )
 
 
-async def _log_age_s(jetstream: JetStreamContext, log_days: float | None) -> float | None:
+async def _age_s(jetstream: JetStreamContext, stream: Stream, days: float | None) -> float | None:
     """None: it never was said."""
-    if log_days is not None:
-        return log_days * _DAY_S
+    if days is not None:
+        return days * _DAY_S
     try:
-        return (await jetstream.stream_info(Stream.LOGS)).config.max_age
+        return (await jetstream.stream_info(stream)).config.max_age
     except nats.js.errors.NotFoundError:
         return None
 
@@ -80,9 +86,13 @@ def _stream(name: Stream, replicas: int) -> api.StreamConfig:
         num_replicas=replicas,
         max_bytes=size_mb * _MB,
         max_msgs_per_subject=_MESSAGES_A_LOG if name is Stream.LOGS else -1,
+        max_msgs=_CHECKPOINTS if name is Stream.CHECKPOINTS else -1,
         max_age=days * _DAY_S,
         discard=api.DiscardPolicy.NEW if name is Stream.COMMANDS else api.DiscardPolicy.OLD,
         duplicate_window=120.0,
+        # They are evidence: nobody takes one away by asking the bus for it.
+        deny_delete=name is Stream.CHECKPOINTS,
+        deny_purge=name is Stream.CHECKPOINTS,
     )
 
 
@@ -91,6 +101,8 @@ _BOUNDS = {  # megabytes, days (0: as long as there is room)
     Stream.FACTS: (64, 30.0),
     Stream.COMMANDS: (64, 0.0),
     Stream.LOGS: (512, 14.0),
+    Stream.ACCESS: (512, 7.0),
+    Stream.CHECKPOINTS: (64, 0.0),
     Stream.BURIED: (64, 90.0),
 }
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 from services.kit.config import ConfigError, Secret
@@ -10,8 +12,9 @@ from services.kit.config import ConfigError, Secret
 class Vault:
     """Encrypts with the newest key, opens with any of them: a key is exchanged by putting a new one first."""
 
-    def __init__(self, keys: MultiFernet, name: str) -> None:
-        self._keys = keys
+    def __init__(self, keys: Sequence[Fernet], name: str) -> None:
+        self._newest = keys[0]
+        self._keys = MultiFernet(keys)
         self._name = name
 
     @classmethod
@@ -32,7 +35,7 @@ class Vault:
                 raise ConfigError(problem) from None  # the cause may quote the key
         if not keys:
             raise ConfigError(f"{name} holds no key: one Fernet key a line, the newest first")
-        return cls(MultiFernet(keys), name)
+        return cls(keys, name)
 
     def seal(self, text: str) -> str:
         return self._keys.encrypt(text.encode()).decode()
@@ -43,3 +46,11 @@ class Vault:
             return self._keys.decrypt(sealed).decode()
         except (InvalidToken, ValueError):
             raise ConfigError(f"none of the keys in {self._name} opens this: was one taken out?") from None
+
+    def resealed(self, sealed: str) -> str | None:
+        """The same, sealed with the newest key; None when it is already. Raises `ConfigError` as `open` does."""
+        try:
+            self._newest.decrypt(sealed)
+        except (InvalidToken, ValueError):
+            return self.seal(self.open(sealed))
+        return None

@@ -44,9 +44,10 @@ class Ran:
 class Platform:
     """A platform as its users have it: `make up`, `make down`, the command line and HTTP."""
 
-    def __init__(self, home: Path, *, routers: int = 1) -> None:
+    def __init__(self, home: Path, *, routers: int = 1, apis: int = 1) -> None:
         self.home = home
         self.routers = routers
+        self.apis = apis
         self.url = f"http://127.0.0.1:{free_port()}"
         self.api_port = free_port()
 
@@ -58,14 +59,15 @@ class Platform:
             "MODELWAY_API_PORT": str(self.api_port),
             "MODELWAY_CONFIG": str(self.home / "cli.toml"),
             "MODELWAY_ROUTERS": str(self.routers),
+            "MODELWAY_APIS": str(self.apis),
         }
         return {**os.environ, **own}
 
     @property
     def programs(self) -> tuple[str, ...]:
-        """All of them, those of further routers too."""
+        """All of them, those of further routers and apis too."""
         further = [f"{kind}-{number}" for number in range(2, self.routers + 1) for kind in ("haproxy", "router")]
-        return (*PROGRAMS, *further)
+        return (*PROGRAMS, *further, *(f"api-{number}" for number in range(2, self.apis + 1)))
 
     @property
     def urls(self) -> list[str]:
@@ -171,13 +173,14 @@ class Platform:
 
 
 @contextmanager
-def platform(*, routers: int = 1) -> Iterator[Platform]:
-    """A platform that is up inside, and of which nothing runs afterwards."""
+def platform(*, routers: int = 1, apis: int = 1, is_up: bool = True) -> Iterator[Platform]:
+    """A platform that is up inside, if it is to be, and of which nothing runs afterwards."""
     home = Path(tempfile.mkdtemp(prefix="mw-"))
     home.chmod(0o711)
-    running = Platform(home, routers=routers)
+    running = Platform(home, routers=routers, apis=apis)
     try:
-        running.up()
+        if is_up:
+            running.up()
         yield running
     finally:
         running.embedded("down")

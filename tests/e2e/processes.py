@@ -43,7 +43,7 @@ def is_program(process: psutil.Process, program: str) -> bool:
         is_it = command[0].endswith(mark)
     else:
         is_it = any(word.endswith(mark) or f"/{mark}" in word for word in command[:5])
-    if is_it and program.startswith("router") and _service_id(process) not in (program, f"{program}-1"):
+    if is_it and program.startswith(("router", "api")) and _service_id(process) not in (program, f"{program}-1"):
         return False
     parent = _parent_of(process) if is_it else None
     return is_it and (parent is None or not command_of(parent) or "supervisord" in " ".join(command_of(parent)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from tests.parts import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
+V1 = "/api/modelServing/v1"
 SUM = "factor = 1\ndef predict(x, y):\n    return factor * (x + y)\n"
 
 
@@ -46,6 +49,52 @@ def endpoint(platform: Platform, name: str) -> tuple[str, str]:
     shown = platform.done("show", name)
     credentials = shown["curl"].split("-u ")[1].split()[0]
     return shown["endpoint"], credentials.split(":")[0]
+
+
+@pytest.fixture(scope="module")
+def viewer(platform: Platform, sums: str) -> Iterator[httpx.Client]:
+    """Somebody in front of a browser, who has a role in one model."""
+    known = {"userName": "vera", "password": f"a {secrets.token_hex(12)} b"}
+    with platform.http() as http:
+        added = http.post(f"{V1}/people", json={**known, "fullName": "Vera"})
+        assert added.status_code == 201, added.text
+    with httpx.Client(base_url=platform.url, timeout=30) as browser:
+        session = browser.post(f"{V1}/session", json=known)
+        assert session.status_code == 200, session.text
+        browser.headers["X-CSRF-Token"] = session.json()["csrfToken"]
+        assert browser.get(f"{V1}/modelApis/{model_id(platform, sums)}").status_code == 404
+        platform.done("share", sums, "--with", "vera", "--role", "Viewer")
+        yield browser
+
+
+def model_id(platform: Platform, name: str) -> str:
+    return str(platform.done("show", name)["id"])
+
+
+def test_a_collaborator_calls_a_private_model_and_is_shown_no_token(
+    platform: Platform, sums: str, viewer: httpx.Client
+) -> None:
+    at = f"{V1}/modelApis/{model_id(platform, sums)}"
+    assert viewer.get(at).json()["access"] == {"isPublic": False, "isRestricted": True, "accessTokens": []}
+    assert [viewer.get(f"{at}/{what}").status_code for what in ("accessTokens", "settings")] == [403, 403]
+    called = viewer.post(f"{at}/invoke", json={"data": {"x": 1, "y": 2}})
+    assert (called.status_code, called.json()["result"]) == (200, 3), called.text
+    assert called.headers["X-Modelway-Request-Id"] == called.json()["request_id"]
+    unfit = viewer.post(f"{at}/invoke", json={"data": {"x": 1}})
+    assert (unfit.status_code, "missing 1 required" in unfit.json()["errors"][0]) == (400, True)
+    assert platform.done("invoke", sums, '{"parameters": [2, 3]}')["result"] == 5
+    assert len(platform.done("collaborators", sums)) == 2
+
+
+def test_calls_need_no_token_while_a_model_is_not_restricted_at_every_router(platform: Platform, sums: str) -> None:
+    place = f"/models/{model_id(platform, sums)}/latest/model"
+
+    def statuses() -> set[int]:
+        return {httpx.post(url + place, json={"parameters": [1, 2]}).status_code for url in platform.urls}
+
+    for word, status in (("off", 200), ("on", 401)):
+        platform.done("restrict", sums, word)
+        wait_for(lambda status=status: statuses() == {status}, 10, what=f"{word} is in effect")  # type: ignore[misc]
 
 
 def test_the_router_asks_for_the_models_own_token(platform: Platform, sums: str) -> None:

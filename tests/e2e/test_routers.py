@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 SLEEPY = "import time\n\n\ndef predict(seconds):\n    time.sleep(seconds)\n    return seconds\n"
 BOTH = (0, 1)
 TIMEOUT_S = 8.0
-LONG_S = 12.0
+LONG_S = 8.0
 
 
 @pytest.fixture(scope="module")

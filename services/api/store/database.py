@@ -15,6 +15,7 @@ from services.core.errors import PermanentError, RevisionConflict, Unavailable
 SCHEMA_VERSION = 1
 WRITE_CONFLICT = 112
 CALL_DEADLINE_S = 5.0
+RESTORING = "restore"  # in `meta` while a backup is being written into the database
 
 Database = AsyncIOMotorDatabase[Document]
 Client = AsyncIOMotorClient[Document]
@@ -26,8 +27,14 @@ INDEXES: dict[str, list[tuple[list[tuple[str, int]], bool]]] = {
         ([("state.project_id", 1)], False),
         ([("state.versions.deployment", 1)], False),
         ([("state.settings.scaling.max_instances", 1)], False),
+        ([("state.changed_at", 1)], False),
     ],
-    "projects": [([("state.owner_name", 1), ("state.name", 1)], True)],
+    "projects": [
+        ([("state.owner_name", 1), ("state.name", 1)], True),
+        ([("state.owner_id", 1)], False),
+        ([("state.collaborators.id", 1)], False),
+        ([("state.tags.id", 1)], False),
+    ],
     "environments": [([("state.name", 1)], True)],
     "people": [
         ([("state.user_name", 1)], True),
@@ -43,14 +50,17 @@ INDEXES: dict[str, list[tuple[list[tuple[str, int]], bool]]] = {
         ([("aggregate_id", 1), ("at", 1)], False),
         ([("actor.id", 1), ("at", 1)], False),
         ([("event.type", 1), ("at", 1)], False),
+        ([("event.about_id", 1), ("at", 1)], False),
     ],
     "outbox": [([("aggregate_id", 1), ("revision", 1), ("place", 1)], True)],
 }
 
+_BY_ID = ("secrets", "unchecked", "checkpoints", "meta", "key_uses")
 
-def connect(url: str) -> Client:
-    """A client that gives up on any call within `CALL_DEADLINE_S` and never on the server."""
-    milliseconds = int(CALL_DEADLINE_S * 1000)
+
+def connect(url: str, *, deadline_s: float = CALL_DEADLINE_S) -> Client:
+    """A client that gives up on any call within `deadline_s` and never on the server."""
+    milliseconds = int(deadline_s * 1000)
     return AsyncIOMotorClient(
         url,
         tz_aware=True,
@@ -79,9 +89,13 @@ async def answering(deadline_s: float = CALL_DEADLINE_S) -> AsyncIterator[None]:
         raise Unavailable("the database does not answer; try again soon") from error
 
 
-async def prepare(database: Database) -> None:
-    """Creates collections and indexes. Raises PermanentError for a schema from the future, Unavailable as ever."""
+async def prepare(database: Database, *, may_be_unfinished: bool = False) -> None:
+    """Creates collections and indexes. Raises PermanentError for a schema from the future, and for a database into
+    which a backup was restored by half, if that may not be; Unavailable as ever.
+    """
     async with answering(60.0):
+        if not may_be_unfinished and await database["meta"].find_one({"_id": RESTORING}) is not None:
+            raise PermanentError("a backup was not restored to its end here: restore it again, which begins anew")
         meta = await database["meta"].find_one({"_id": "schema"})
         if meta is not None and meta["version"] > SCHEMA_VERSION:
             raise PermanentError(
@@ -90,7 +104,7 @@ async def prepare(database: Database) -> None:
             )
         # Collections first: a transaction may not create one.
         existing = await database.list_collection_names()
-        for name in {*INDEXES, *COLLECTIONS.values(), "secrets", "meta"} - set(existing):
+        for name in {*INDEXES, *COLLECTIONS.values(), *_BY_ID} - set(existing):
             await database.create_collection(name)
         for name, indexes in INDEXES.items():
             for keys, is_unique in indexes:

@@ -5,7 +5,10 @@
     events                                   {_id, aggregate, aggregate_id, revision, at, actor, event,
                                               previous_hash, hash, sampled_at}     the last: one in `ONE_IN`
     outbox                                   {_id, aggregate_id, revision, place, bucket, key, body}   until published
+    unchecked                                {_id, aggregate, aggregate_id, revision, head}   until a checkpoint has it
+    checkpoints                              {_id: number, at, heads, previous_hash, hash}
     secrets                                  {_id, ciphertext}
+    key_uses                                 {_id, used_at}                           observed: see people.py
     meta                                     {_id: "schema", version}
 
 Instants are stored with milliseconds, which is all the database keeps; `kit.clock` makes no finer ones.

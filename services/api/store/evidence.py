@@ -6,10 +6,11 @@ Hashes are made of the documents themselves, not of what the platform takes them
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Any
+from datetime import UTC, datetime
 
 from services.api.store.database import Database
 from services.api.store.documents import COLLECTIONS, Document, read, read_link
+from services.api.store.paging import in_pages
 from services.api.store.waiting import Waiting
 from services.api.verify import StoredCheckpoint, StoredEntry, StoredState
 from services.core.aggregates import AGGREGATES
@@ -18,6 +19,8 @@ from services.core.checkpoint import Head, checkpoint_hash
 from services.core.ids import AggregateId
 
 _LONG_S = 60.0
+_SAMPLED = 32  # events of the sample in one stretch of time
+EARLIEST, LATEST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 _UNREADABLE = (KeyError, TypeError, ValueError, AttributeError)
 
 
@@ -28,12 +31,12 @@ class MongoEvidence:
         self._database = database
         self._answering = answering
 
-    async def checkpoints(self, *, page_size: int = 200) -> AsyncIterator[StoredCheckpoint]:
-        async for document in self._pages("checkpoints", 0, page_size):
+    async def checkpoints(self) -> AsyncIterator[StoredCheckpoint]:
+        async for document in self._all("checkpoints"):
             yield _checkpoint(document)
 
-    async def states(self, aggregate: str, *, page_size: int = 200) -> AsyncIterator[StoredState]:
-        async for document in self._pages(COLLECTIONS[aggregate], "", page_size):
+    async def states(self, aggregate: str) -> AsyncIterator[StoredState]:
+        async for document in self._all(COLLECTIONS[aggregate]):
             yield stored_state(aggregate, document)
 
     async def state(self, aggregate: str, aggregate_id: str) -> StoredState | None:
@@ -52,26 +55,33 @@ class MongoEvidence:
                 yield stored_entry(document)
 
     async def histories(self) -> AsyncIterator[str]:
+        """By stretches of time: the database is silent for too long when it is asked for all events at once."""
+        seen: set[str] = set()
+        async for at in self._stretches():
+            async with self._answering(_LONG_S):
+                documents = await self._database["events"].find({"at": at}, {"aggregate_id": 1}).to_list(None)
+            for aggregate_id in {str(each["aggregate_id"]) for each in documents} - seen:
+                seen.add(aggregate_id)
+                yield aggregate_id
+
+    async def _stretches(self) -> AsyncIterator[Document]:
+        """Conditions on an instant; every instant meets one. About as many events meet each: see history.py."""
         async with self._answering(_LONG_S):
-            ids = await self._database["events"].distinct("aggregate_id")
-        for each in ids:
-            yield str(each)
+            cursor = self._database["events"].find({"sampled_at": {"$gt": EARLIEST}}, {"_id": 0, "sampled_at": 1})
+            sample = sorted(document["sampled_at"] for document in await cursor.to_list(None))
+        cuts = sample[::_SAMPLED]
+        for begin, end in zip((EARLIEST, *cuts), (*cuts, LATEST), strict=True):
+            yield {"$gte": begin, "$lt": end}
 
     async def kind_of(self, aggregate_id: str) -> str:
         async with self._answering():
             document = await self._database["events"].find_one({"aggregate_id": aggregate_id}, {"aggregate": 1})
         return str((document or {}).get("aggregate", ""))
 
-    async def _pages(self, collection: str, after: Any, page_size: int) -> AsyncIterator[Document]:
-        while True:
-            async with self._answering():
-                cursor = self._database[collection].find({"_id": {"$gt": after}}).sort("_id", 1).limit(page_size)
-                documents = await cursor.to_list(page_size)
+    async def _all(self, collection: str) -> AsyncIterator[Document]:
+        async for documents in in_pages(self._database[collection], self._answering):
             for document in documents:
                 yield document
-            if len(documents) < page_size:
-                return
-            after = documents[-1]["_id"]
 
 
 def stored_state(aggregate: str, document: Document) -> StoredState:

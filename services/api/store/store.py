@@ -10,6 +10,8 @@ import msgspec
 from pymongo.errors import DuplicateKeyError
 
 from services.api.ports import EntryQuery, ModelQuery
+from services.api.store.catalogue import Catalogue
+from services.api.store.checkpoints import MongoCheckpoints, unchecked_document
 from services.api.store.database import Client, Database
 from services.api.store.documents import (
     COLLECTIONS,
@@ -22,7 +24,11 @@ from services.api.store.documents import (
     read_row,
     row_document,
 )
+from services.api.store.evidence import MongoEvidence
 from services.api.store.history import History
+from services.api.store.paging import in_pages
+from services.api.store.people import MongoPeople
+from services.api.store.reach import MongoReach
 from services.api.store.waiting import Waiting
 from services.core.aggregates import (
     AGGREGATES,
@@ -43,6 +49,7 @@ from services.core.model import Model
 from services.core.organisation import Organisation
 from services.core.person import Person
 from services.core.project import Project
+from services.core.standing import Caller, Reach
 
 S = TypeVar("S", bound=State)
 
@@ -78,6 +85,11 @@ class MongoStore:
         self._database = database
         self._answering = Waiting()
         self._history = History(database, self._answering)
+        self.evidence = MongoEvidence(database, self._answering)
+        self.checkpoints = MongoCheckpoints(client, database, self._answering)
+        self.people = MongoPeople(database, self._answering)
+        self._reach = MongoReach(database, self._answering)
+        self._catalogue = Catalogue(self._of(MODEL), self.all_models, self._answering)
 
     async def load(self, aggregate: Aggregate[S], aggregate_id: str) -> S:
         found = await self.load_with_head(aggregate, aggregate_id)
@@ -92,14 +104,13 @@ class MongoStore:
         return None if document is None else (read(document["state"], aggregate.state), document["head"])
 
     async def list_models(self, query: ModelQuery) -> tuple[list[Model], int]:
-        where = _where(query)
-        order = {"name": "state.name", "created": "state.created_at"}.get(query.order_by, "state.name")
-        direction = -1 if query.is_descending else 1
-        async with self._answering():
-            total = await self._of(MODEL).count_documents(where)
-            cursor = self._of(MODEL).find(where).sort([(order, direction), ("_id", direction)])
-            documents = await cursor.skip(query.offset).limit(query.limit).to_list(query.limit)
-        return [read(document["state"], Model) for document in documents], total
+        return await self._catalogue.page(query)
+
+    async def sharing(self, project_id: str) -> Project:
+        return await self._reach.sharing(project_id)
+
+    async def reach(self, caller: Caller) -> Reach:
+        return await self._reach.of(caller)
 
     async def list_all(self, aggregate: Aggregate[S]) -> list[S]:
         name = "state.user_name" if aggregate.name == "person" else "state.name"
@@ -111,6 +122,9 @@ class MongoStore:
         where = {"state.owner_name": owner_name, "state.name": name}
         return await self._find_one(PROJECT, where)
 
+    async def find_project_by_tag(self, tag_id: str) -> Project | None:
+        return await self._find_one(PROJECT, {"state.tags.id": tag_id})
+
     async def find_person(self, *, key_hash: str) -> Person | None:
         return await self._find_one(PERSON, {"state.api_keys.key_hash": key_hash})
 
@@ -121,7 +135,7 @@ class MongoStore:
         return await self._find_one(PERSON, {"state.sessions.session_hash": session_hash})
 
     async def find_people_by_email(self, email: str) -> list[Person]:
-        return await self._find(PERSON, {"state.email": email})
+        return await self._find(PERSON, {"state.email": email.lower()})
 
     async def find_person_by_identity(self, *, issuer: str, subject: str) -> Person | None:
         found = await self._find(PERSON, {"state.identity.subject": subject})
@@ -167,31 +181,17 @@ class MongoStore:
             documents = await self._of(MODEL).find(where).to_list(None)
         return [read(document["state"], Model) for document in documents]
 
-    async def all_models(self, *, page_size: int = 200) -> AsyncIterator[Model]:
+    async def all_models(self) -> AsyncIterator[Model]:
         """Every model, archived ones too, in the order of their ids; in pages, so that none takes long."""
-        after = ""
-        while True:
-            async with self._answering():
-                cursor = self._of(MODEL).find({"_id": {"$gt": after}}).sort("_id", 1).limit(page_size)
-                documents = await cursor.to_list(page_size)
+        async for documents in in_pages(self._of(MODEL), self._answering):
             for document in documents:
                 yield read(document["state"], Model)
-            if len(documents) < page_size:
-                return
-            after = documents[-1]["_id"]
 
-    async def states(self, aggregate: str, *, page_size: int = 200) -> AsyncIterator[tuple[State, str]]:
+    async def states(self, aggregate: str) -> AsyncIterator[tuple[State, str]]:
         """Every state of a kind with the hash of its newest entry, in pages by id."""
-        after = ""
-        while True:
-            async with self._answering():
-                cursor = self._of(AGGREGATES[aggregate]).find({"_id": {"$gt": after}}).sort("_id", 1)
-                documents = await cursor.limit(page_size).to_list(page_size)
+        async for documents in in_pages(self._of(AGGREGATES[aggregate]), self._answering):
             for document in documents:
                 yield read(document["state"], AGGREGATES[aggregate].state), document["head"]
-            if len(documents) < page_size:
-                return
-            after = documents[-1]["_id"]
 
     async def links(self, aggregate_id: str, *, up_to: int, page_size: int = 1000) -> AsyncIterator[Link]:
         """The history of one aggregate up to a revision, oldest first, in pages."""
@@ -201,14 +201,6 @@ class MongoStore:
                 documents = await self._database["events"].find(where).sort("revision", 1).to_list(None)
             for document in documents:
                 yield read_link(document)
-
-    async def aggregates_with_history(self) -> AsyncIterator[tuple[str, str]]:
-        """Kind and id of every aggregate that has any event: each has a first one."""
-        async with self._answering(60.0):
-            cursor = self._database["events"].find({"revision": 1}, {"aggregate": 1, "aggregate_id": 1})
-            documents = await cursor.to_list(None)
-        for document in documents:
-            yield document["aggregate"], document["aggregate_id"]
 
     async def is_recorded(self, entry_id: str) -> bool:
         async with self._answering():
@@ -227,6 +219,8 @@ class MongoStore:
             if not committing.done():
                 raise Unavailable("the database does not answer; try again soon")
             committing.result()
+            if isinstance(change.state, Model):
+                self._catalogue.changed(change.state)
         except DuplicateKeyError as error:
             raise await self._explain(change) from error
         finally:
@@ -253,6 +247,9 @@ class MongoStore:
                 if result.matched_count == 0:
                     raise RevisionConflict("another change came first", retry_after_s=0.02)
             await self._database["events"].insert_many(map(link_document, change.links), session=session)
+            newest = change.links[-1]
+            unchecked = unchecked_document(change.aggregate, change.state.id, newest.entry.revision, newest.hash)
+            await self._database["unchecked"].insert_one(unchecked, session=session)
             if change.outbox:
                 await self._database["outbox"].insert_many(map(row_document, change.outbox), session=session)
             for secret_id, ciphertext in change.secrets.items():
@@ -314,14 +311,3 @@ def _note_end(committing: asyncio.Task[None]) -> None:
 
 def _article(aggregate: str) -> str:
     return f"an {aggregate}" if aggregate[0] in "aeiou" else f"a {aggregate}"
-
-
-def _where(query: ModelQuery) -> Document:
-    where: Document = {"state.is_archived": query.is_archived}
-    if query.project_id is not None:
-        where["state.project_id"] = query.project_id
-    if query.environment_id is not None:
-        where["state.environment_id"] = query.environment_id
-    if query.name:
-        where["state.name"] = {"$regex": query.name, "$options": "i"}
-    return where

@@ -56,6 +56,19 @@ class BundleBackend:
         )
         return await self.blobs.put_document(bundle)
 
+    async def remake(self, bundle: Bundle, folder: Path, log: BuildLog) -> None:
+        """Make the environment of an earlier build again, from its own lock, by its own name.
+
+        The harness and Python's last number are those of now. Raises `BuildFailed` when only another Python is here,
+        `NotFound` when the lock is lost, `TemporaryError` else.
+        """
+        interpreter = await self._interpreter()
+        if interpreter.minor != bundle.python:
+            raise BuildFailed(f"it takes Python {bundle.python}, and here is {interpreter.minor}: publish it again")
+        harness = await read_harness(self.harness_wheel, folder)
+        lock = (await self.blobs.get(bundle.lock)).decode()
+        await self.environments.ensure_as(bundle.environment, lock, interpreter, harness, folder, log)
+
     async def _interpreter(self) -> Interpreter:
         return await describe_interpreter(self.model_python, self.environ)
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -102,6 +102,19 @@ def _others(settings: Settings) -> Iterable[str]:
     yield "    option forwardfor"
     away = '{"error":"The API is not reachable at the moment."}'
     yield f"    http-error status 503 content-type application/json lf-string '{away}' hdr Retry-After 1"
-    yield f"    server api {settings.api_address}"
+    yield from _apis(settings.api_address.split(","))
     yield f"backend {STOPPED}"
     yield f"    http-request return status 503 {body('This model is stopped.')}{retry_after(503)}"
+
+
+def _apis(addresses: Sequence[str]) -> Iterable[str]:
+    """One is called whatever it says. Of several, those that answer, in turn; who dies is left out within a second."""
+    if len(addresses) == 1:
+        yield f"    server api {addresses[0]}"
+        return
+    yield "    balance roundrobin"
+    yield "    option redispatch 1"
+    yield "    option httpchk GET /livez"
+    yield "    default-server check inter 1s downinter 500ms fall 1 rise 1"
+    for number, address in enumerate(addresses, start=1):
+        yield f"    server api-{number} {address}"

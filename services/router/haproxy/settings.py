@@ -12,5 +12,5 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     newest_socket: str  # a Unix socket: how an old worker reaches the newest
     held_socket: str  # a Unix socket: how the router keeps a worker until it has read its last counters
     access_sockets: str  # how the paths of the Unix sockets begin that access records go to; see access.py
-    api_address: str  # host:port
+    api_address: str  # host:port, or several of them with commas between
     max_waiting: int = 500  # calls that may wait for one version

@@ -226,7 +226,7 @@ async def test_a_receipt_that_comes_twice_is_recorded_once_and_one_of_an_unknown
 
         await wait_until_async(has_last, what="the last receipt")
     assert (await flow.store.load(MODEL, MODEL_ID)).rollouts == (receipt("1"), receipt("3"))
-    assert (await verify(flow.store)).findings == [], "what was hashed is what is read back"
+    assert (await verify(flow.store.evidence)).findings == [], "what was hashed is what is read back"
     newest = (await flow.store.entries(EntryQuery(aggregate_id=MODEL_ID), limit=1))[0].entry
     assert (newest.actor.name, newest.id) == ("router", "rollout.router-1.latest.3.1")
 

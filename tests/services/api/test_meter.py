@@ -7,7 +7,7 @@ import pytest
 from services.api.http.rates import MAX_TRUSTED, STRANGERS, TRUSTED_S, Rates
 from services.api.meter import Meter
 from services.api.sign_in.attempts import PER_ADDRESS, PER_NAME, PER_NAME_AND_ADDRESS, Attempts
-from services.core.errors import TooMany
+from services.core.errors import TooMany, Unavailable
 from services.core.pace import Pace
 
 HERE, THERE = "192.0.2.1", "198.51.100.1"
@@ -165,6 +165,11 @@ def is_met(rates: Rates, credential: str = "", address: str = HERE) -> bool:
     return True
 
 
+def look_up(rates: Rates, credential: str, *, is_right: bool = True) -> None:
+    with rates.looking_up(credential, HERE) as found:
+        found.is_right = is_right
+
+
 def test_guessing_keys_from_one_address_is_slow(clock: Clock) -> None:
     rates = Rates(clock=clock)
     met = [is_met(rates, f"guess-{number}") for number in range(STRANGERS.burst + 50)]
@@ -177,13 +182,12 @@ def test_guessing_keys_from_one_address_is_slow(clock: Clock) -> None:
 
 def test_a_key_that_opened_something_is_let_in_however_many_wrong_ones_its_address_sends(clock: Clock) -> None:
     rates = Rates(clock=clock)
-    rates.meet("right", HERE)
-    rates.welcome("right", HERE)
-    for number in range(1000):
+    look_up(rates, "right")
+    for number in range(2000):
         is_met(rates, f"guess-{number}")
     assert is_met(rates, "right")
     clock.now_s += TRUSTED_S + 1
-    for number in range(1000):
+    for number in range(2000):
         is_met(rates, f"guess-{number}")
     assert not is_met(rates, "right")
 
@@ -191,14 +195,20 @@ def test_a_key_that_opened_something_is_let_in_however_many_wrong_ones_its_addre
 def test_right_keys_never_count_against_their_address(clock: Clock) -> None:
     rates = Rates(clock=clock)
     for number in range(1000):
-        rates.meet(f"key-{number}", HERE)
-        rates.welcome(f"key-{number}", HERE)
+        look_up(rates, f"key-{number}")
+
+
+def test_what_cannot_be_looked_up_is_no_guess(clock: Clock) -> None:
+    rates = Rates(clock=clock)
+    for number in range(STRANGERS.burst * 2):
+        with pytest.raises(Unavailable), rates.looking_up(f"key-{number}", HERE):
+            raise Unavailable("the database does not answer")
 
 
 def test_how_many_keys_are_remembered_is_bounded(clock: Clock) -> None:
     rates = Rates(clock=clock)
     for number in range(MAX_TRUSTED + 100):
-        rates.welcome(f"key-{number}", HERE)
+        look_up(rates, f"key-{number}")
     assert len(rates._trusted) == MAX_TRUSTED
 
 

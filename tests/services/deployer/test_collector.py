@@ -139,7 +139,7 @@ async def test_a_running_deployer_collects_what_is_left_of_a_removed_version_and
     assert await platform.desired.put(version_key("local", goes.version_id), tombstone)
     await wait_until_async(lambda: platform.is_forgotten(goes), 20, what="it is gone")
     await wait_until(lambda: not folders[goes.version_id].exists(), 20, what="its files go")
-    assert '"collected"' in platform.deployer.output
+    await wait_until(lambda: '"collected"' in platform.deployer.output, what="it says so")
     assert folders[stays.version_id].exists()
     placement = await platform.placement(stays)
     assert placement is not None

@@ -104,11 +104,22 @@ async def test_what_ends_five_times_before_it_is_ready_has_failed_and_says_why(p
 
 
 async def test_what_can_never_run_has_failed_with_one_sentence(platform: Platform) -> None:
-    wanted = await platform.bench.desired()
-    (platform.bench.environments_dir / ("e" * 64) / "bin" / "python").unlink()
+    wanted = replace(await platform.bench.desired(), artifact="a" * 64)
     await platform.want(wanted)
     placement = await platform.until(wanted, lambda p: p.phase is PlacementPhase.FAILED, what="it is rejected")
-    assert placement.reason == "the environment of this version is not on this machine; publish it again"
+    assert placement.reason == "the version's artifact is not in the blob store any more"
+
+
+async def test_what_waits_for_its_environment_says_so_and_runs_once_it_is_made_again(platform: Platform) -> None:
+    wanted = await platform.bench.desired()
+    python = platform.bench.environments_dir / ("e" * 64) / "bin" / "python"
+    python.rename(aside := python.with_name("aside"))
+    await platform.want(wanted)
+    reason = "the environment of this version is not on this machine; it is made anew if that can be"
+    placement = await platform.until(wanted, lambda p: p.reason == reason, what="it says what it waits for")
+    assert placement.phase is PlacementPhase.STARTING
+    aside.rename(python)
+    await platform.until(wanted, lambda p: p.phase is PlacementPhase.RUNNING, what="it runs")
 
 
 async def test_what_is_not_ready_in_time_is_stalled_and_says_why(platform: Platform) -> None:

@@ -16,7 +16,7 @@ import pytest
 import pytest_asyncio
 from msgspec.structs import replace
 
-from services.core.errors import WorkloadRejected
+from services.core.errors import Unavailable, WorkloadRejected
 from services.core.ids import Digest, InstanceId
 from services.core.ports import Observed
 from services.core.records import Volume
@@ -258,7 +258,7 @@ async def test_stop_all_finds_instances_whose_folder_is_lost(runtime: ProcessRun
 async def test_a_missing_environment_or_artifact_is_one_sentence(runtime: ProcessRuntime, bench: Bench) -> None:
     gone = await bench.artifact("", environment=Digest("f" * 64))
     wanted = await bench.desired()
-    with pytest.raises(WorkloadRejected, match="publish it again"):
+    with pytest.raises(Unavailable, match="is not on this machine; it is made anew if that can be"):
         await runtime.ensure(workload(replace(wanted, artifact=gone)))
     with pytest.raises(WorkloadRejected, match="not in the blob store"):
         await runtime.ensure(workload(replace(wanted, artifact=Digest("1" * 64))))

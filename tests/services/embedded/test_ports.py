@@ -91,5 +91,16 @@ def test_fewer_routers_than_there_are_or_too_many_are_refused(home: Home, text: 
         settle_ports(home, {"MODELWAY_ROUTERS": text}, may_bind=lambda _: True)
 
 
+def test_apis_are_kept_and_there_may_be_more_or_fewer(home: Home) -> None:
+    two = settle_ports(home, {"MODELWAY_APIS": "2"}, may_bind=lambda _: True)
+    assert set(two.apis) == {"api-2"}
+    assert len({two.api, *two.apis.values(), two.health["api"], two.health["api-2"]}) == 4
+    assert settle_ports(home, {}, may_bind=lambda _: True) == two
+    assert wanted_elsewhere(two, {"MODELWAY_APIS": "1"}) == "MODELWAY_APIS"
+    assert settle_ports(home, {"MODELWAY_APIS": "1"}, may_bind=lambda _: True).apis == {}
+    with pytest.raises(Trouble, match="MODELWAY_APIS must be a number between 1 and 4"):
+        settle_ports(home, {"MODELWAY_APIS": "5"}, may_bind=lambda _: True)
+
+
 def test_a_free_port_can_be_listened_on() -> None:
     assert can_bind(free_port())

@@ -23,9 +23,8 @@ FURTHER = {"router-2": 6}
 
 
 def programs(folder: Path, **environ: str) -> dict[str, Program]:
-    ports = Ports(
-        public=1, api=2, nats=3, database=4, health=dict.fromkeys((*SERVICES, "router-2"), 5), further=FURTHER
-    )
+    health = dict.fromkeys((*SERVICES, "router-2", "api-2"), 5)
+    ports = Ports(public=1, api=2, nats=3, database=4, health=health, further=FURTHER, apis={"api-2": 7})
     return {each.name: each for each in all_programs(open_home(folder), ports, PARTS, environ)}
 
 
@@ -34,7 +33,7 @@ def test_limits_reach_the_api_and_nobody_else(folder: Path) -> None:
     assert found["api"].environment["SNAPSHOT_FILES"] == "7"
     assert found["api"].environment["SNAPSHOT_BYTES"] == "9"
     assert "SNAPSHOT_FILE_BYTES" not in found["api"].environment
-    assert not [name for name in found if name != "api" and "SNAPSHOT_FILES" in found[name].environment]
+    assert [name for name in found if "SNAPSHOT_FILES" in found[name].environment] == ["api", "api-2"]
 
 
 def test_each_secret_is_named_to_those_who_need_it(folder: Path) -> None:
@@ -46,10 +45,12 @@ def test_each_secret_is_named_to_those_who_need_it(folder: Path) -> None:
     assert readers == {
         **{f"nats-{name}": {name} for name in SERVICES},
         "nats-router": {"router", "router-2"},
-        "database-url": {"api"},
-        "token-keys": {"api"},
-        "api-key": {"api"},
-        "variable-keys": {"api", "deployer"},
+        "nats-api": {"api", "api-2"},
+        "database-url": {"api", "api-2"},
+        "token-keys": {"api", "api-2"},
+        "api-key": {"api", "api-2"},
+        "administrator-password": {"api", "api-2"},
+        "variable-keys": {"api", "api-2", "deployer"},
     }
 
 
@@ -69,3 +70,18 @@ def test_a_second_router_shares_nothing_with_the_first_but_its_user_of_the_bus_a
     assert Path(first["HAPROXY_MASTER_SOCKET"]).parent != Path(second["HAPROXY_MASTER_SOCKET"]).parent
     assert found["router-2"].command == found["router"].command
     assert found["haproxy-2"].command[-1] == f"{second['HAPROXY_DIR']}/haproxy.cfg"
+
+
+def test_a_second_api_is_another_process_of_the_same_and_routers_know_both(folder: Path) -> None:
+    found = programs(folder)
+    first, second = found["api"].environment, found["api-2"].environment
+    assert {name for name in first if first[name] != second[name]} == {"SERVICE_ID", "HTTP_PORT"}
+    assert found["router"].environment["API_ADDRESS"] == "127.0.0.1:2,127.0.0.1:7"
+
+
+def test_the_secret_of_an_openid_connect_provider_is_told_only_as_a_file(folder: Path) -> None:
+    """What programs are started with is written down, and shown by ps."""
+    told = {"MODELWAY_OIDC_ISSUER": "https://id.example", "MODELWAY_OIDC_CLIENT_SECRET_FILE": "/x"}
+    api = programs(folder, **told, MODELWAY_OIDC_CLIENT_SECRET="s")["api"].environment
+    assert (api["OIDC_ISSUER"], api["OIDC_CLIENT_SECRET_FILE"]) == ("https://id.example", "/x")
+    assert "OIDC_CLIENT_SECRET" not in api

@@ -116,6 +116,20 @@ def test_the_command_line_finds_an_address_and_a_key_that_work(platform: Platfor
     assert listed.json()["items"] == []
 
 
+def test_the_password_in_the_file_that_up_and_status_name_signs_in_until_another_is_set(platform: Platform) -> None:
+    file = platform.root / "secrets" / "administrator-password"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    for said in (platform.up(), platform.run("status").stdout):
+        assert f"admin, with the password in {file}" in said
+        assert file.read_text() not in said
+    url = tomllib.loads((platform.root / "cli.toml").read_text())["url"]
+    body = {"userName": "admin", "password": file.read_text()}
+    with httpx.Client(base_url=f"{url}/api/modelServing/v1", timeout=10) as browser:
+        signed_in = browser.post("/session", json=body)
+        assert signed_in.status_code == 200, signed_in.text
+        assert browser.get("/session").json()["person"]["isAdministrator"]
+
+
 def test_only_the_api_is_told_where_the_database_is(platform: Platform) -> None:
     told = {name for name in NAMES if "MONGODB_URL_FILE" in platform.main(name).environ()}
     assert told == {"api"}

@@ -222,7 +222,7 @@ async def test_who_holds_no_worker_says_that_the_end_of_its_calls_is_unknown(
 ) -> None:
     """A router that was started while an old worker lived."""
     before = counting.table
-    slow = asyncio.create_task(client.post(LATEST, json={}, headers=delayed(1.0)))
+    slow = asyncio.create_task(client.post(LATEST, json={}, headers=delayed(3.0)))
     await has_calls_of_any_kind(counting, 1)
     counting.table = with_another(before, 1)
     await counting.has_workers(2)

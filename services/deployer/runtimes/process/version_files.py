@@ -45,10 +45,10 @@ class VersionFiles:
             raise WorkloadRejected("the version's artifact is not in the blob store any more") from error
 
     def python(self, bundle: Bundle) -> Path:
-        """The interpreter of its environment. Raises `WorkloadRejected` when that is not on this machine."""
+        """The interpreter of its environment. Raises `Unavailable` when that is not here: its builder makes it anew."""
         path = self._environments_dir / bundle.environment / "bin" / "python"
         if not path.exists():
-            raise WorkloadRejected("the environment of this version is not on this machine; publish it again")
+            raise Unavailable("the environment of this version is not on this machine; it is made anew if that can be")
         return path
 
     async def project(self, desired: Desired, bundle: Bundle, gid: int | None) -> Path:
