@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import os
 
+import hypothesis
 import pytest
+
+hypothesis.settings.register_profile("modelway", deadline=None)  # what a test takes says nothing on a busy machine
+hypothesis.settings.load_profile("modelway")
 
 _MUST_NOT_LACK = ("is not installed", "cannot be mounted")
 
