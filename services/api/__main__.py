@@ -27,6 +27,7 @@ from services.api.scaler import Scaler
 from services.api.sign_in.passwords import Passwords
 from services.api.store.database import connect, prepare
 from services.api.store.store import MongoStore
+from services.api.undertaker import Undertaker
 from services.api.witness import BusWitness
 from services.core.aggregates import State
 from services.core.configuration import Configuration, call_days, log_days
@@ -58,7 +59,7 @@ class Api:
         self._database = client[config.database_name]
         self._stored, self._seen, self._configured = Wake(), Wake(), Wake()
         self._bus = Bus(config)
-        self._store = MongoStore(client, self._database)
+        self._store = MongoStore(client, self._database, process=config.service_id)
         self._blobs = Blobs(config.blobs_url)
         self._ledger = self._new_ledger()
         self._observed = BusObserved(self._bus, self._seen)
@@ -109,6 +110,7 @@ class Api:
         while not stop.is_set:
             try:
                 await prepare(self._database)
+                await self._store.orphans.end({self._config.service_id})  # what we left when we died
                 await bootstrap(
                     self._ledger,
                     self._store,
@@ -140,6 +142,8 @@ class Api:
             works.create_task(self._scaler.run(stop))
             works.create_task(Projector(self._store, self._bus, deployer_id=self._config.deployer_id).run(stop))
             works.create_task(self._keep_set_up(stop))
+            undertaker = Undertaker(self._store.orphans, self._observed, process=self._config.service_id)
+            works.create_task(undertaker.run(stop))
         await self._bus.close()
 
     async def _set_up(self, stop: Stop) -> None:

@@ -55,7 +55,7 @@ INDEXES: dict[str, list[tuple[list[tuple[str, int]], bool]]] = {
     "outbox": [([("aggregate_id", 1), ("revision", 1), ("place", 1)], True)],
 }
 
-_BY_ID = ("secrets", "unchecked", "checkpoints", "meta", "key_uses")
+_BY_ID = ("secrets", "unchecked", "checkpoints", "meta", "key_uses", "writers")
 
 
 def connect(url: str, *, deadline_s: float = CALL_DEADLINE_S) -> Client:

@@ -9,6 +9,7 @@
     checkpoints                              {_id: number, at, heads, previous_hash, hash}
     secrets                                  {_id, ciphertext}
     key_uses                                 {_id, used_at}                           observed: see people.py
+    writers                                  {_id, process}                           of each session: see orphans.py
     meta                                     {_id: "schema", version}
 
 Instants are stored with milliseconds, which is all the database keeps; `kit.clock` makes no finer ones.

@@ -26,6 +26,7 @@ from services.api.store.documents import (
 )
 from services.api.store.evidence import MongoEvidence
 from services.api.store.history import History
+from services.api.store.orphans import Orphans
 from services.api.store.paging import in_pages
 from services.api.store.people import MongoPeople
 from services.api.store.reach import MongoReach
@@ -80,10 +81,11 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 class MongoStore:
     """The store on anything that speaks MongoDB's protocol with transactions."""
 
-    def __init__(self, client: Client, database: Database) -> None:
+    def __init__(self, client: Client, database: Database, *, process: str = "") -> None:
         self._client = client
         self._database = database
         self._answering = Waiting()
+        self.orphans = Orphans(client, database, self._answering, process=process)
         self._history = History(database, self._answering)
         self.evidence = MongoEvidence(database, self._answering)
         self.checkpoints = MongoCheckpoints(client, database, self._answering)
@@ -231,7 +233,12 @@ class MongoStore:
             await self._transact(change)
 
     async def _transact(self, change: Change) -> None:
-        async with await self._client.start_session() as session, session.start_transaction():
+        async with await self._client.start_session() as session:
+            await self.orphans.note(session)
+            await self._transact_in(session, change)
+
+    async def _transact_in(self, session: Any, change: Change) -> None:
+        async with session.start_transaction():
             states = self._database[COLLECTIONS[change.aggregate]]
             document = {
                 "_id": change.state.id,

@@ -24,7 +24,7 @@ CHECKPOINTS, EVENTS, SECRETS, KEY_USES = "checkpoints", "events", "secrets", "ke
 KEPT = (CHECKPOINTS, *COLLECTIONS.values(), SECRETS, EVENTS, KEY_USES)
 """The collections that a backup holds."""
 
-LEFT_OUT = ("outbox", "unchecked", "meta")
+LEFT_OUT = ("outbox", "unchecked", "writers", "meta")
 """Those that it does not: what is on its way, which a restored platform works out anew, and what is about the rest."""
 
 _OPTIONS: Any = bson.CodecOptions(tz_aware=True)
@@ -116,7 +116,7 @@ class Whole:
         """Until `finish` no api starts on this database. What an earlier restoring left is taken away."""
         async with self._answering(LONG_S):
             await self._database["meta"].replace_one({"_id": RESTORING}, {"_id": RESTORING}, upsert=True)
-        for name in (*KEPT, *LEFT_OUT[:2]):
+        for name in (*KEPT, *LEFT_OUT[:-1]):
             async with self._answering(LONG_S):
                 await self._database[name].delete_many({})
 
