@@ -154,7 +154,8 @@ def of_version(platform: Platform, version: str) -> list[psutil.Process]:
     found = []
     for each in psutil.process_iter():
         try:
-            if mark in each.environ().get("HOME", "") and str(platform.home) in each.environ()["HOME"]:
+            folder = each.environ().get("HOME", "")
+            if mark in folder and str(platform.home) in folder:
                 found.append(each)
         except psutil.Error:
             continue
