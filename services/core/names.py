@@ -104,6 +104,13 @@ def check_function(name: str, *, field: str = "function") -> str:
     return name
 
 
+def check_one_of(text: str, allowed: Iterable[str], *, field: str) -> str:
+    """`text`, when it is one of the words that are allowed."""
+    if text not in (words := tuple(allowed)):
+        raise Invalid(f"{field} must be one of {', '.join(words)}", field=field)
+    return text
+
+
 def check_variables(
     variables: Iterable[tuple[str, str]], *, field: str = "environmentVariables"
 ) -> tuple[tuple[str, str], ...]:

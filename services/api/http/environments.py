@@ -78,8 +78,7 @@ class Environments:
         """Make a compute environment with its first revision. One for everyone is for administrators to make."""
         body = await read(request, EnvironmentBody)
         check_supported(body)
-        if body.visibility not in VISIBILITIES:
-            raise Invalid(f"visibility must be one of {', '.join(VISIBILITIES)}", field="visibility")
+        names.check_one_of(body.visibility, VISIBILITIES, field="visibility")
         if body.visibility == GLOBAL:
             await self._permits.require(request, Action.CHANGE_PLATFORM)
         once = intent(request)

@@ -103,7 +103,7 @@ class Permits:
             name = parts.get("projectName") or parts["project"]
             project = await self._store.find_project(owner_name=parts["owner"], name=name)
             if project is None:
-                raise NotFound(_no_project(parts["owner"], name))
+                raise NotFound(no_project(parts["owner"], name))
             return project
         if kind is Kind.PROJECT and "project" in parts:
             return await self._store.load(PROJECT, parts["project"])
@@ -143,9 +143,10 @@ class Gate:
 def _missing(request: web.Request, thing: State) -> str:
     """The very sentence that a thing gets which does not exist."""
     if isinstance(thing, Project) and "owner" in request.match_info:
-        return _no_project(request.match_info["owner"], thing.name)
+        return no_project(request.match_info["owner"], thing.name)
     return f"there is no {type(thing).__name__.lower()} {thing.id}"
 
 
-def _no_project(owner: str, name: str) -> str:
+def no_project(owner: str, name: str) -> str:
+    """The sentence for a project that is not there, or none of the caller's business."""
     return f"there is no project {shortened(f'{owner}/{name}')}"

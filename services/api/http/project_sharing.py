@@ -27,8 +27,9 @@ from services.core.commands import (
     RestoreProject,
     SetProjectCollaborator,
 )
-from services.core.errors import Invalid, Refused
+from services.core.errors import Refused
 from services.core.events import ProjectRole
+from services.core.names import check_one_of
 from services.core.project import Project
 from services.core.standing import VISIBILITIES
 
@@ -89,8 +90,7 @@ class ProjectSharing:
         """
         body = await read(request, ProjectChange)
         if body.visibility is not None:
-            if body.visibility not in VISIBILITIES:
-                raise Invalid(f"visibility must be one of {', '.join(VISIBILITIES)}", field="visibility")
+            check_one_of(body.visibility, VISIBILITIES, field="visibility")
             await self._permits.require(request, Action.SHARE_PROJECT, about(request, PROJECT))
         return await self._order(request, DescribeProject(description=body.description, visibility=body.visibility))
 

@@ -16,7 +16,7 @@ from services.api.http.compatible.collaborators import CollaboratorBodies, invit
 from services.api.http.compatible.relationship import RELATIONSHIPS, check_relationship, related, seen
 from services.api.http.compatible.tags import TagsBody, adding
 from services.api.http.intent import intent
-from services.api.http.permits import Permits, about
+from services.api.http.permits import Permits, about, no_project
 from services.api.http.query import PlainText, YesOrNo
 from services.api.http.routes import API, Query, Route, answer
 from services.api.http.shapes import says
@@ -27,7 +27,7 @@ from services.core import names
 from services.core.access import Action
 from services.core.aggregates import PERSON, PROJECT
 from services.core.commands import CreateProject
-from services.core.errors import Invalid, NotFound
+from services.core.errors import NotFound
 from services.core.person import Person
 from services.core.standing import PRIVATE, VISIBILITIES
 
@@ -154,7 +154,7 @@ class Projects:
         owner, name = request.query.get("ownerName", ""), request.query.get("projectName", "")
         project = await self._store.find_project(owner_name=owner, name=name)
         if project is None or not seen([project], request[WHO], with_archived=True):
-            raise NotFound(f"there is no project {names.shortened(f'{owner}/{name}')}")
+            raise NotFound(no_project(owner, name))
         return answer(views.project(project))
 
     async def show(self, request: web.Request) -> web.Response:
@@ -183,9 +183,7 @@ class Projects:
 
 
 def _creation(body: ProjectBody, owner: Person) -> CreateProject:
-    visibility = body.visibility or PRIVATE
-    if visibility not in VISIBILITIES:
-        raise Invalid(f"visibility must be one of {', '.join(VISIBILITIES)}", field="visibility")
+    visibility = names.check_one_of(body.visibility or PRIVATE, VISIBILITIES, field="visibility")
     return CreateProject(
         owner_id=owner.id,
         owner_name=owner.user_name,
