@@ -55,6 +55,7 @@ class Action(StrEnum):
 
     FIND_PROJECT = "find-project"
     VIEW_FILES = "view-files"
+    PUBLISH_FILES = "publish-files"  # in a version of another project's model
     CHANGE_FILES = "change-files"
     CREATE_MODEL = "create-model"
     DESCRIBE_PROJECT = "describe-project"
@@ -96,6 +97,7 @@ TABLE: dict[Action, tuple[Kind, Standing]] = {
     Action.CHANGE_ORGANISATION: (_K.ORGANISATION, _S.OWNER),
     Action.FIND_PROJECT: (_K.PROJECT, _S.FINDER),
     Action.VIEW_FILES: (_K.PROJECT, _S.VISITOR),
+    Action.PUBLISH_FILES: (_K.PROJECT, _S.VIEWER),
     Action.CHANGE_FILES: (_K.PROJECT, _S.EDITOR),
     Action.CREATE_MODEL: (_K.PROJECT, _S.EDITOR),
     Action.DESCRIBE_PROJECT: (_K.PROJECT, _S.EDITOR),  # description and tags
@@ -135,6 +137,7 @@ _TAKES: dict[Kind, dict[Standing, str]] = {
     Kind.ORGANISATION: {_S.OWNER: "an owner of the organisation"},
     Kind.PROJECT: {
         _S.VISITOR: "a collaborator of the project",
+        _S.VIEWER: "a collaborator of the project",
         _S.EDITOR: "a Contributor of the project",
         _S.OWNER: "the owner of the project",
     },

@@ -28,6 +28,7 @@ class CreateModel(Command, frozen=True, kw_only=True):
     settings: Settings
     defaults: Defaults = Defaults()
     is_restricted: bool = True
+    is_public: bool = False
 
 
 class DescribeModel(Command, frozen=True, kw_only=True):
@@ -196,6 +197,7 @@ class CreateAccessToken(Command, frozen=True, kw_only=True):
 class RegenerateAccessToken(Command, frozen=True, kw_only=True):
     token_id: str
     token_hash: str
+    is_internal: bool = False
 
 
 class RevokeAccessToken(Command, frozen=True, kw_only=True):
@@ -248,6 +250,8 @@ class CreateProject(Command, frozen=True, kw_only=True):
     name: str
     description: str = ""
     visibility: str = "Private"
+    collaborators: tuple[SetProjectCollaborator, ...] = ()
+    tags: tuple[Tag, ...] = ()
 
 
 class CommitSnapshot(Command, frozen=True, kw_only=True):
@@ -443,6 +447,11 @@ class SetConfiguration(Command, frozen=True, kw_only=True):
     value: int | float | None
 
 
+class RecordResealing(Command, frozen=True, kw_only=True):
+    resealed: int
+    closed: int
+
+
 class CreateQuota(Command, frozen=True, kw_only=True):
     quota_id: str
     name: str
@@ -460,7 +469,7 @@ class ChangeQuota(Command, frozen=True, kw_only=True):
     is_default: bool | None = None
 
 
-ConfigurationCommand = SetConfiguration
+ConfigurationCommand = SetConfiguration | RecordResealing
 QuotaCommand = CreateQuota | ChangeQuota
 AnyCommand = (
     ModelCommand

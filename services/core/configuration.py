@@ -10,9 +10,9 @@ import msgspec
 from msgspec.structs import replace
 
 from services.core import deadlines
-from services.core.commands import ConfigurationCommand
+from services.core.commands import ConfigurationCommand, RecordResealing
 from services.core.errors import Invalid, NotFound
-from services.core.events import ConfigurationSet, Entry, Event
+from services.core.events import ConfigurationSet, Entry, Event, SecretsResealed
 from services.core.ids import AggregateId, VersionId
 from services.core.lifecycle import Version
 from services.core.model import Model
@@ -27,6 +27,7 @@ DEFAULT_INSTANCES = f"{_PREFIX}instances.defaultNumber"
 MAXIMUM_INSTANCES = f"{_PREFIX}instances.maximumNumber"
 REQUEST_TIMEOUT = f"{_PREFIX}request.timeoutSeconds"
 LOG_DAYS = f"{_PREFIX}retention.logsDays"
+CALL_DAYS = f"{_PREFIX}retention.callsDays"
 
 Value = int | float
 
@@ -87,6 +88,14 @@ KEYS = {
             unit="days",
             description="Days for which lines of builds, deployments and instances are kept, as far as there is room.",
         ),
+        Key(
+            name=CALL_DAYS,
+            default=7,
+            low=1,
+            high=365,
+            unit="days",
+            description="Days for which it is kept which version answered which call, as far as there is room.",
+        ),
     )
 }
 
@@ -139,6 +148,10 @@ def log_days(configuration: Configuration) -> int:
     return int(configuration.value(LOG_DAYS))
 
 
+def call_days(configuration: Configuration) -> int:
+    return int(configuration.value(CALL_DAYS))
+
+
 class Pending(msgspec.Struct, frozen=True, kw_only=True):
     """Running versions that still go by what was configured before, and on which keys. A restart picks them up."""
 
@@ -165,6 +178,8 @@ def _behind(model: Model, version: Version, now: Defaults) -> tuple[str, ...]:
 
 def decide(configuration: Configuration | None, command: ConfigurationCommand) -> tuple[Event, ...]:
     """What `command` brings about; nothing when it is already so. Raises NotFound or Invalid."""
+    if isinstance(command, RecordResealing):
+        return (SecretsResealed(resealed=command.resealed, closed=command.closed),)
     before = configuration or Configuration()
     key = find(command.key)
     value = None if command.value is None else _checked(key, command.value)

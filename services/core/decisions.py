@@ -68,6 +68,7 @@ from services.core.events import (
     VersionPublished,
     VersionStalled,
     VersionStopped,
+    VisibilitySet,
 )
 from services.core.lifecycle import DeploymentPhase, Version, evolve_version
 from services.core.model import LATEST, PROD, Model
@@ -99,8 +100,9 @@ def _created(command: CreateModel) -> tuple[Event, ...]:
         settings=bounds.check(command.settings, command.defaults),
         is_restricted=command.is_restricted,
     )
-    picked_up = DefaultsPickedUp(defaults=command.defaults)
-    return (created,) if command.defaults == Defaults() else (created, picked_up)
+    picked_up = () if command.defaults == Defaults() else (DefaultsPickedUp(defaults=command.defaults),)
+    public = (VisibilitySet(is_public=True),) if command.is_public else ()
+    return (created, *picked_up, *public)
 
 
 def _describe(model: Model, command: DescribeModel) -> tuple[Event, ...]:

@@ -12,6 +12,7 @@
         ├── Forbidden       the caller is known and may not do this
         ├── NotFound        no such thing, or not visible to the caller
         ├── Refused         the input is fine, the state does not allow it
+        ├── PreconditionFailed what was to be changed is not any more as the caller read it
         ├── TooLarge        more files or bytes than the limits allow
         ├── WorkloadRejected the runtime can never run this workload as described
         └── BuildFailed     the build ended without an artifact, because of what was to be built
@@ -96,6 +97,11 @@ class Refused(PermanentError):
 
     code = "refused"
     status = 422
+
+
+class PreconditionFailed(PermanentError):
+    code = "precondition_failed"
+    status = 412
 
 
 class TooLarge(PermanentError):

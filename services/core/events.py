@@ -459,6 +459,13 @@ class ConfigurationSet(Event, frozen=True, kw_only=True, tag="configuration.set"
     value: int | float | None
 
 
+class SecretsResealed(Event, frozen=True, kw_only=True, tag="secrets.resealed"):
+    """Every secret that a key opened is encrypted with the newest one from here on."""
+
+    resealed: int
+    closed: int  # those that no key opened
+
+
 class QuotaCreated(Event, frozen=True, kw_only=True, tag="quota.created"):
     quota_id: str
     name: str
@@ -539,7 +546,7 @@ PersonEvent = (
     | ApiKeyRevoked
 )
 OrganisationEvent = OrganisationCreated | MemberSet | MemberRemoved
-ConfigurationEvent = ConfigurationSet
+ConfigurationEvent = ConfigurationSet | SecretsResealed
 QuotaEvent = QuotaCreated | QuotaChanged
 AnyEvent = (
     ModelEvent | ProjectEvent | EnvironmentEvent | PersonEvent | OrganisationEvent | ConfigurationEvent | QuotaEvent

@@ -142,10 +142,15 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
 
     def token(self, token_id: str) -> AccessToken:
         """The live access token of people with this id; `NotFound` if it never was or is revoked."""
-        for token in self.tokens:
-            if token.id == token_id and not token.is_internal:
+        for token in self.listed_tokens:
+            if token.id == token_id:
                 return token
         raise NotFound(f"model {self.name!r} has no access token {token_id}")
+
+    @property
+    def listed_tokens(self) -> tuple[AccessToken, ...]:
+        """Those of people: all that anybody is told of."""
+        return tuple(token for token in self.tokens if not token.is_internal)
 
     @property
     def internal_token(self) -> AccessToken | None:

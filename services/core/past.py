@@ -70,7 +70,7 @@ def live(model: Model) -> Live:
         routes={} if model.is_archived else {label: _led(model, label) for label in model.known_labels},
         versions=tuple(_ran(version) for version in model.versions if version.is_deployed),
         settings=effective(model.settings, model.defaults),
-        tokens=model.tokens,
+        tokens=model.listed_tokens,
     )
 
 

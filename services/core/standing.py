@@ -4,7 +4,7 @@ behind it. What that allows is the table in core/access.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Set
+from collections.abc import Iterable, Mapping, Set
 
 import msgspec
 
@@ -47,6 +47,11 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
         return {self.person.id, *self.organisations}
 
 
+def is_owned(caller: Caller, model: Model) -> bool:
+    """Whether the caller may do everything to the model, whatever its project says."""
+    return caller.person.is_administrator or caller.person.id == model.owner_id
+
+
 def to_platform(caller: Caller) -> Standing:
     return Standing.OWNER if caller.person.is_administrator else Standing.VISITOR
 
@@ -76,9 +81,37 @@ def to_project(caller: Caller, project: Project) -> Standing:
 
 def to_model(caller: Caller, model: Model, project: Project) -> Standing:
     """`project`: the model's own. Its collaborators reach all models of it; visitors of a public one do not."""
-    if caller.person.is_administrator or caller.person.id == model.owner_id:
+    return _to_model(caller, model, _as_collaborator(caller, project))
+
+
+class Reach(msgspec.Struct, frozen=True, kw_only=True):
+    """A caller with the projects they work on: enough to say how they stand to many models."""
+
+    caller: Caller
+    projects: Mapping[AggregateId, Standing] = {}
+
+    @classmethod
+    def of(cls, caller: Caller, projects: Iterable[Project]) -> Reach:
+        """`projects`: those that the caller owns or collaborates on, all of them."""
+        return cls(caller=caller, projects={each.id: _as_collaborator(caller, each) for each in projects})
+
+    def to_model(self, model: Model) -> Standing:
+        return _to_model(self.caller, model, self.projects.get(model.project_id, Standing.STRANGER))
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether they see everything."""
+        return self.caller.person.is_administrator
+
+    @property
+    def modelled_in(self) -> list[AggregateId]:
+        """The projects whose models they see, all of them."""
+        return [project_id for project_id, standing in self.projects.items() if standing >= Standing.VIEWER]
+
+
+def _to_model(caller: Caller, model: Model, in_project: Standing) -> Standing:
+    if is_owned(caller, model):
         return Standing.OWNER
-    in_project = _as_collaborator(caller, project)
     by_role = max((_OF_MODEL[each.role] for each in _mine(caller, model.collaborators)), default=Standing.STRANGER)
     by_project = in_project if in_project >= Standing.VIEWER else Standing.STRANGER
     standing = max(by_role, by_project, Standing.VISITOR if model.is_public else Standing.STRANGER)

@@ -7,6 +7,7 @@ from enum import StrEnum
 from services.core.ids import AggregateId, InstanceId, VersionId
 
 EPOCH = "epoch"  # the key of `records.Epoch` in a decided bucket
+CHECKPOINT = "checkpoint.made"
 
 
 class Stream(StrEnum):
@@ -14,6 +15,8 @@ class Stream(StrEnum):
     FACTS = "FACTS"
     COMMANDS = "COMMANDS"
     LOGS = "LOGS"
+    ACCESS = "ACCESS"
+    CHECKPOINTS = "CHECKPOINTS"
     BURIED = "BURIED"
 
 
@@ -34,6 +37,8 @@ SUBJECTS = {
     Stream.FACTS: "fact.>",
     Stream.COMMANDS: "command.>",
     Stream.LOGS: "log.>",
+    Stream.ACCESS: "access.>",
+    Stream.CHECKPOINTS: "checkpoint.>",
     Stream.BURIED: "buried.>",
 }
 
@@ -80,6 +85,11 @@ def rollout_fact(rollout_id: str) -> str:
 def log(kind: LogKind, model_id: AggregateId, version_id: VersionId, instance_id: InstanceId | None = None) -> str:
     base = f"log.{kind}.{model_id}.{version_id}"
     return base if instance_id is None else f"{base}.{instance_id}"
+
+
+def access(model_id: AggregateId) -> str:
+    """Where routers publish which of their calls to this model were answered by whom."""
+    return f"access.{model_id}"
 
 
 def buried(service: str, consumer: str) -> str:

@@ -19,10 +19,10 @@ def create(model: Model, command: CreateAccessToken) -> tuple[Event, ...]:
     refuse_archived(model)
     if any(token.id == command.token_id for token in model.tokens):
         return ()
-    if any(token.name == command.name for token in model.tokens if not token.is_internal):
-        raise Refused(f"model {model.name!r} already has an access token named {command.name!r}")
     if command.is_internal and model.internal_token is not None:
         return ()
+    if not command.is_internal and any(token.name == command.name for token in model.listed_tokens):
+        raise Refused(f"model {model.name!r} already has an access token named {command.name!r}")
     created = AccessTokenCreated(
         token_id=command.token_id,
         name=command.name,
@@ -33,6 +33,9 @@ def create(model: Model, command: CreateAccessToken) -> tuple[Event, ...]:
 
 
 def regenerate(model: Model, command: RegenerateAccessToken) -> tuple[Event, ...]:
+    internal = model.internal_token
+    if command.is_internal and internal is not None and internal.id == command.token_id:
+        return (AccessTokenRegenerated(token_id=internal.id, token_hash=command.token_hash),)
     token = model.token(command.token_id)
     return (AccessTokenRegenerated(token_id=token.id, token_hash=command.token_hash),)
 

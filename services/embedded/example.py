@@ -10,8 +10,10 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from services.embedded import credentials
 from services.embedded.home import Home
 from services.embedded.parts import REPOSITORY, find
+from services.embedded.programs import ADMINISTRATOR
 from services.embedded.progress import Progress
 from services.embedded.trouble import Trouble
 
@@ -45,7 +47,8 @@ def publish_and_call(home: Home, progress: Progress) -> Shown:
     if model is not None and model["status"] == "Stopped":
         return Shown(shown["endpoint"], _curl(shown["curl"]), "")
     progress.step(f"Calling {NAME}")
-    return Shown(shown["endpoint"], _curl(shown["curl"]), _call(home))
+    line = _curl(shown["curl"])
+    return Shown(shown["endpoint"], line, _call(home, "predict" if line.startswith("curl") else "invoke"))
 
 
 def say_how_to_go_on(home: Home, url: str, shown: Shown | None, progress: Progress) -> None:
@@ -59,12 +62,19 @@ def say_how_to_go_on(home: Home, url: str, shown: Shown | None, progress: Progre
         lines += [("it answers", shown.answer or stopped)]
     lines += [
         ("command line", f"{config}.venv/bin/modelway --help"),
+        ("in a browser", sign_in(home)),
         ("logs", str(home / "logs")),
         ("stop", f"make down{own}"),
     ]
     progress.say()
     for label, text in lines:
         progress.say(f"{label + ':':<18}{text}")
+
+
+def sign_in(home: Home) -> str:
+    """As whom, and where the password is: a file, so that it is on no screen and in no log."""
+    password = credentials.administrator_password(home)
+    return f"sign in as {ADMINISTRATOR}, with the password in {password} until another one is set"
 
 
 def _find(home: Home) -> dict[str, Any] | None:
@@ -110,10 +120,11 @@ def _wait_until_running(home: Home, progress: Progress) -> dict[str, Any]:
         time.sleep(0.5)
 
 
-def _call(home: Home) -> str:
+def _call(home: Home, how: str) -> str:
+    """By its access token, or without one where none can be shown."""
     deadline = time.monotonic() + _CALL_S
     while True:
-        done = _run(home, "predict", NAME, BODY, "--json")
+        done = _run(home, how, NAME, BODY, "--json")
         if done.returncode == 0:
             return json.dumps(json.loads(done.stdout)["result"])
         if time.monotonic() > deadline:
@@ -124,7 +135,7 @@ def _call(home: Home) -> str:
 def _curl(line: str) -> str:
     """The curl line with the example's own input in place of the one that fits every function."""
     words = shlex.split(line)
-    words[words.index("-d") + 1] = BODY
+    words[words.index("-d") + 1 if "-d" in words else -1] = BODY
     return shlex.join(words)
 
 

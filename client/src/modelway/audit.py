@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from urllib.parse import quote
 
 import httpx
 
@@ -70,14 +71,58 @@ class Finding:
 
 @dataclass(frozen=True, kw_only=True)
 class Verification:
+    """`ahead`: how many changed since their last checkpoint. `witnessed`: the newest checkpoint that the bus knows."""
+
     aggregates: int
     events: int
+    checkpoints: int
+    ahead: int
+    witnessed: int
+    unwitnessed_because: str  # "": the bus was asked
     findings: tuple[Finding, ...]
 
     @classmethod
     def read(cls, answer: Json) -> Verification:
         findings = tuple(Finding.read(each) for each in answer["findings"])
-        return cls(aggregates=int(answer["aggregates"]), events=int(answer["events"]), findings=findings)
+        return cls(
+            aggregates=int(answer["aggregates"]),
+            events=int(answer["events"]),
+            checkpoints=int(answer["checkpoints"]),
+            ahead=int(answer["ahead"]),
+            witnessed=int(answer["witnessed"]),
+            unwitnessed_because=str(answer["unwitnessedBecause"]),
+            findings=findings,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CallRecord:
+    """A call that was let in, and who answered it; of a label that led to nobody, no version."""
+
+    request_id: str
+    label: str
+    version_id: str | None
+    version_number: int | None
+    instance_id: str | None
+    began_at: datetime | None
+    seconds: float
+    status: int
+    value: Json  # the whole answer
+
+    @classmethod
+    def read(cls, answer: Json) -> CallRecord:
+        number = answer["versionNumber"]
+        return cls(
+            request_id=str(answer["requestId"]),
+            label=str(answer["label"]),
+            version_id=answer["versionId"],
+            version_number=None if number is None else int(number),
+            instance_id=answer["instanceId"],
+            began_at=instant(answer["began"]),
+            seconds=float(answer["seconds"]),
+            status=int(answer["status"]),
+            value=answer,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +147,7 @@ class Query:
 
 @dataclass(frozen=True)
 class Audit:
-    """The history of the platform, for administrators."""
+    """The history: of the platform for administrators, of a model also for its editors and owners."""
 
     transport: Transport
 
@@ -127,6 +172,10 @@ class Audit:
         params = {"time": _milliseconds(at), **({} if model_id is None else {"modelId": model_id})}
         return self.transport.repeat("GET", f"{_PATH}/as-of", _read_items, params=params, timeout=_LONG)
 
+    def call(self, model_id: str, request_id: str) -> list[CallRecord]:
+        """Who answered the call whose answer has this X-Request-Id: one record, as a rule. Raises NotFound."""
+        return self.transport.get(f"{SERVING}/modelApis/{model_id}/calls/{quote(request_id, safe='')}", _read_calls)
+
     def verify(self) -> Verification:
         """Reads all there is, on the platform."""
         return self.transport.repeat("GET", f"{_PATH}/verification", Verification.read, timeout=_LONG)
@@ -134,6 +183,10 @@ class Audit:
 
 def _read_items(answer: Json) -> list[Json]:
     return list(answer["items"])
+
+
+def _read_calls(answer: Json) -> list[CallRecord]:
+    return [CallRecord.read(each) for each in answer["items"]]
 
 
 def _read_page(answer: Json) -> tuple[list[Entry], str | None]:

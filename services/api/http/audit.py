@@ -13,12 +13,15 @@ from aiohttp import web
 
 from services.api import patience
 from services.api.http import views
-from services.api.http.audit_query import cursor, entry_query, instant
-from services.api.http.body import plain_text, whole_number
-from services.api.http.routes import API, Route, answer
+from services.api.http.audit_query import FILTERS, MODEL_ID, cursor, entry_query
+from services.api.http.body import whole_number
+from services.api.http.callers import WHO
+from services.api.http.permits import Permits
+from services.api.http.query import PART, Instant, PlainText, WholeNumber, part
+from services.api.http.routes import API, Raw, Route, answer
 from services.api.ports import EntryQuery, Store, place_of
-from services.api.verify import Evidence, verify
-from services.core.access import Action
+from services.api.verify import Evidence, Witness, verify
+from services.core.access import Action, Verdict, judge
 from services.core.aggregates import MODEL
 from services.core.audit import Link
 from services.core.changes import CHANGING, Difference, differences
@@ -27,6 +30,10 @@ from services.core.model import Model
 from services.core.past import live, state_at
 
 LINES = "application/x-ndjson"
+
+LIMIT = WholeNumber("limit", "how many entries a page has at most; of JSON Lines: all", default=100, low=1, high=1000)
+TIME = Instant("time", "the moment, epoch milliseconds", is_required=True)
+ONE_MODEL = PlainText("modelId", "one Model API by its id; left out: all")
 
 _ALL = 10**9
 _EXPORTED_AT_ONCE = 1000
@@ -39,26 +46,56 @@ log = structlog.get_logger()
 class Audit:
     """The history, newest first, and what follows from it."""
 
-    def __init__(self, store: Store, evidence: Evidence) -> None:
+    def __init__(self, store: Store, permits: Permits, evidence: Evidence, witness: Witness) -> None:
         self._store = store
+        self._permits = permits
         self._evidence = evidence
+        self._witness = witness
 
     def routes(self) -> list[Route]:
         return [
-            Route("GET", f"{API}/audit", self.index, Action.VIEW_AUDIT),
-            Route("GET", f"{API}/audit/as-of", self.as_of, Action.VIEW_AUDIT),
-            Route("GET", f"{API}/audit/verification", self.verification, Action.VIEW_AUDIT),
+            Route(
+                "GET",
+                f"{API}/audit",
+                self.index,
+                Action.VIEW_AUDIT,
+                query=(*FILTERS, LIMIT),
+                gives={200: (views.AuditPage, Raw(LINES, "all of it, one a line", views.AuditEntry))},
+                also=(404,),
+            ),
+            Route(
+                "GET",
+                f"{API}/audit/as-of",
+                self.as_of,
+                Action.VIEW_AUDIT,
+                query=(TIME, ONE_MODEL, *PART),
+                gives={200: views.LiveModels},
+                also=(404,),
+            ),
+            Route(
+                "GET",
+                f"{API}/audit/verification",
+                self.verification,
+                Action.VIEW_WHOLE_AUDIT,
+                gives={200: views.Verification},
+            ),
         ]
 
     async def index(self, request: web.Request) -> web.StreamResponse:
-        """A page of what the filters ask for; or, for who accepts JSON Lines, all of it."""
+        """A page of the history, newest first.
+
+        Who accepts JSON Lines gets all that the filters ask for instead, up to `limit`.
+        """
+        await self._allow(request, MODEL_ID.of(request))
         query = await entry_query(request, self._store)
         if LINES in request.headers.get("Accept", ""):
             return await self._export(request, query)
-        limit = whole_number(request, "limit", default=100, low=1, high=1000)
+        limit = LIMIT.of(request)
         links = await self._store.entries(query, limit=limit)
         items = await _Told(self._store).views(links)
-        return answer({"items": items, "nextCursor": cursor(links[-1].entry) if len(links) == limit else None})
+        return answer(
+            views.AuditPage(items=items, next_cursor=cursor(links[-1].entry) if len(links) == limit else None)
+        )
 
     async def _export(self, request: web.Request, query: EntryQuery) -> web.StreamResponse:
         """A page at a time. When one cannot be read the connection breaks off: what came is not taken for all."""
@@ -85,21 +122,25 @@ class Audit:
         return lines
 
     async def as_of(self, request: web.Request) -> web.Response:
-        """What was live at `time`, of one model or of all that there were."""
-        at = instant(request, "time")
+        """What was live at a moment: versions, routes, settings and the names of tokens.
+
+        Of one model, or of all that there were.
+        """
+        at = TIME.of(request)
         if at is None:
             raise Invalid("time is required: epoch milliseconds", field="time")
-        model_id = plain_text(request, "modelId")
-        items: list[views.View] = []
+        model_id = ONE_MODEL.of(request)
+        await self._allow(request, model_id)
         with patience.one_request(None):
             if model_id is not None:
-                items = await self._live(await self._store.load(MODEL, model_id), at)
+                models: Sequence[Model] = [await self._store.load(MODEL, model_id)]
             else:
-                async for model in self._store.all_models():
-                    items.extend(await self._live(model, at))
-        return answer({"time": views.milliseconds(at), "items": items})
+                models = [model async for model in self._store.all_models() if model.created_at <= at]
+            shown, total = part(request, models)
+            items = [each for model in shown for each in await self._live(model, at)]
+        return answer(views.LiveModels(time=views.milliseconds(at), items=items), headers=total)
 
-    async def _live(self, model: Model, at: datetime) -> list[views.View]:
+    async def _live(self, model: Model, at: datetime) -> list[views.LiveModel]:
         """Of a model as it is now; its history is read only when it has changed since."""
         if model.created_at > at:
             return []
@@ -109,22 +150,29 @@ class Audit:
         return [views.live(live(model))]
 
     async def _until(self, model: Model, at: datetime) -> AsyncIterator[Link]:
-        async for link in self._evidence.links(model.id, up_to=model.revision):
+        async for link in self._store.links(model.id, up_to=model.revision):
             if link.entry.at > at:
                 return
             yield link
 
     async def verification(self, request: web.Request) -> web.Response:
-        """Reads all there is: seconds for a hundred thousand events."""
+        """Whether the history is sound.
+
+        Everything is read and folded anew: that takes seconds for a hundred thousand events.
+        """
         with patience.one_request(None):
-            result = await verify(self._evidence)
-        return answer(
-            {
-                "aggregates": result.aggregates,
-                "events": result.events,
-                "findings": [views.found(finding) for finding in result.findings],
-            }
-        )
+            result = await verify(self._evidence, self._witness)
+        return answer(views.verified(result))
+
+    async def _allow(self, request: web.Request, about_id: str | None) -> None:
+        """Who may see everything may; else it takes a model that the caller may see the audit of."""
+        whole = await self._permits.standing(request[WHO], None)
+        if judge(whole, Action.VIEW_WHOLE_AUDIT) is Verdict.ALLOWED:
+            return
+        if about_id is None:
+            await self._permits.require(request, Action.VIEW_WHOLE_AUDIT)
+        else:
+            await self._permits.require(request, Action.VIEW_AUDIT, await self._store.load(MODEL, about_id))
 
 
 class _Told:
@@ -134,7 +182,7 @@ class _Told:
         self._store = store
         self._known: OrderedDict[str, tuple[int, dict[int, Difference]]] = OrderedDict()
 
-    async def views(self, links: Sequence[Link]) -> list[views.View]:
+    async def views(self, links: Sequence[Link]) -> list[views.AuditEntry]:
         """`links` are newest first, and none is newer than one that was shown before."""
         return [views.audited(link, await self._difference(link)) for link in links]
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import get_args
 
 from aiohttp import web
 
-from services.api.http.body import plain_text
+from services.api.http.body import EPOCH, FARTHEST_MS
+from services.api.http.query import Instant, PlainText
 from services.api.http.views import milliseconds
 from services.api.ports import EntryQuery, Place, Store, place_of
 from services.core.errors import Invalid
@@ -17,35 +18,34 @@ from services.core.ids import is_object_id
 
 EVENT_TYPES = tuple(sorted(str(kind.__struct_config__.tag) for kind in get_args(AnyEvent)))
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_FARTHEST_MS = 253_402_300_799_999  # the end of the year 9999
+MODEL_ID = PlainText(
+    "modelId",
+    "a Model API by its id: what happened to it, and refused attempts at it; administrators may name any thing",
+)
+ACTOR = PlainText("actor", "a person, by user name or id, or a service by its name: what they caused")
+ACTION = PlainText("action", f"a kind of event, or how several of them begin: {', '.join(EVENT_TYPES)}")
+SINCE = Instant("since", "from this moment on, it included, epoch milliseconds")
+UNTIL = Instant("until", "up to this moment, it not included, epoch milliseconds")
+CURSOR = PlainText("cursor", "nextCursor of the page before")
+FILTERS = (MODEL_ID, ACTOR, ACTION, SINCE, UNTIL, CURSOR)
+
 _CURSOR = re.compile(r"(?P<at>[0-9]{1,15})-(?P<aggregate>[0-9a-z]{1,40})-(?P<revision>[0-9]{1,12})")
 
 
 async def entry_query(request: web.Request, store: Store) -> EntryQuery:
     """The filters `modelId`, `actor`, `action`, `since` and `until`, and the `cursor` to go on from."""
-    since, until = instant(request, "since"), instant(request, "until")
+    since, until = SINCE.of(request), UNTIL.of(request)
     if since is not None and until is not None and since > until:
         raise Invalid("since must not be later than until", field="since")
-    actor = plain_text(request, "actor")
+    actor = ACTOR.of(request)
     return EntryQuery(
-        aggregate_id=plain_text(request, "modelId"),
+        aggregate_id=MODEL_ID.of(request),
         actor_id=None if actor is None else await _actor_id(store, actor),
-        types=_types(plain_text(request, "action")),
+        types=_types(ACTION.of(request)),
         since=since,
         until=until,
-        before=_place(plain_text(request, "cursor")),
+        before=_place(CURSOR.of(request)),
     )
-
-
-def instant(request: web.Request, name: str) -> datetime | None:
-    """The query parameter `name`, epoch milliseconds; None when it is missing or empty."""
-    text = request.query.get(name, "")
-    if not text:
-        return None
-    if re.fullmatch(r"[0-9]{1,15}", text, re.ASCII) is None or int(text) > _FARTHEST_MS:
-        raise Invalid(f"{name} must be a time in epoch milliseconds, got {text[:40]!r}", field=name)
-    return _EPOCH + timedelta(milliseconds=int(text))
 
 
 def cursor(entry: Entry) -> str:
@@ -75,9 +75,9 @@ def _place(text: str | None) -> Place | None:
     if text is None:
         return None
     found = _CURSOR.fullmatch(text)
-    if found is None or int(found["at"]) > _FARTHEST_MS:
+    if found is None or int(found["at"]) > FARTHEST_MS:
         raise Invalid("cursor must be the nextCursor of the page before", field="cursor")
-    return Place(_EPOCH + timedelta(milliseconds=int(found["at"])), found["aggregate"], int(found["revision"]))
+    return Place(EPOCH + timedelta(milliseconds=int(found["at"])), found["aggregate"], int(found["revision"]))
 
 
 async def _actor_id(store: Store, actor: str) -> str:

@@ -6,6 +6,7 @@ import asyncio
 import re
 import time
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 import msgspec
@@ -19,6 +20,9 @@ T = TypeVar("T", bound=msgspec.Struct)
 MEBIBYTE = 1024 * 1024
 JSON_BYTES = 4 * MEBIBYTE
 MANIFEST_BYTES = 64 * MEBIBYTE
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+FARTHEST_MS = 253_402_300_799_999  # the end of the year 9999
 
 _WHOLE_BODY_S = 60.0
 _NEXT_CHUNK_S = 30.0
@@ -154,6 +158,16 @@ def plain_text(request: web.Request, name: str, *, at_most: int = 250) -> str | 
     if len(text) > at_most or not text.isprintable():
         raise Invalid(f"{name} must be at most {at_most} printable characters", field=name)
     return text or None
+
+
+def instant(request: web.Request, name: str) -> datetime | None:
+    """The query parameter `name`, epoch milliseconds; None when it is missing or empty."""
+    text = request.query.get(name, "")
+    if not text:
+        return None
+    if re.fullmatch(r"[0-9]{1,15}", text, re.ASCII) is None or int(text) > FARTHEST_MS:
+        raise Invalid(f"{name} must be a time in epoch milliseconds, got {text[:40]!r}", field=name)
+    return EPOCH + timedelta(milliseconds=int(text))
 
 
 def _too_large(limit_bytes: int) -> TooLarge:

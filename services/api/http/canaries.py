@@ -12,7 +12,9 @@ from services.api.http import views
 from services.api.http.body import Body, read
 from services.api.http.callers import actor
 from services.api.http.intent import intent
+from services.api.http.permits import about
 from services.api.http.routes import API, Route, answer
+from services.api.http.shapes import VersionId as VersionField
 from services.api.ports import Ledger, Observed, Store
 from services.core.access import Action
 from services.core.aggregates import MODEL
@@ -24,8 +26,10 @@ CANARY_AT = CANARIES_AT + "/{label}"
 
 
 class CanaryBody(Body, frozen=True, kw_only=True):
-    version_id: str
-    share: Annotated[float, msgspec.Meta(ge=0, le=100)]  # percent
+    """A version of the model to be tried."""
+
+    version_id: VersionField
+    share: Annotated[float, msgspec.Meta(ge=0, le=100, description="percent of the label's calls that it answers")]
 
 
 class Canaries:
@@ -39,20 +43,27 @@ class Canaries:
 
     def routes(self) -> list[Route]:
         return [
-            Route("GET", CANARIES_AT, self.index, Action.VIEW),
-            Route("PUT", CANARY_AT, self.put, Action.RUN_VERSION),
-            Route("POST", CANARY_AT + "/complete", self.complete, Action.RUN_VERSION),
-            Route("DELETE", CANARY_AT, self.withdraw, Action.RUN_VERSION),
-            Route("GET", API + "/modelApis/{model}/rollouts", self.rollouts, Action.VIEW),
+            Route("GET", CANARIES_AT, self.index, Action.VIEW, gives={200: list[views.CanaryView]}),
+            Route("PUT", CANARY_AT, self.put, Action.RUN_VERSION, takes=CanaryBody, gives={200: views.ModelApi}),
+            Route("POST", CANARY_AT + "/complete", self.complete, Action.RUN_VERSION, gives={200: views.ModelApi}),
+            Route("DELETE", CANARY_AT, self.withdraw, Action.RUN_VERSION, gives={200: views.ModelApi}),
+            Route(
+                "GET",
+                API + "/modelApis/{model}/rollouts",
+                self.rollouts,
+                Action.VIEW,
+                gives={200: list[views.RolloutView]},
+            ),
         ]
 
     async def index(self, request: web.Request) -> web.Response:
-        model = await self._store.load(MODEL, request.match_info["model"])
+        """Versions of the model that are tried on a share of a label's calls."""
+        model = about(request, MODEL)
         found = sorted(model.canaries.items())
         return answer([views.canary(model, label, each, self._observed.traffic) for label, each in found])
 
     async def put(self, request: web.Request) -> web.Response:
-        """A new canary, or another share for the one there is."""
+        """Try a version on a share of a label's calls, or change the share of the one that is tried."""
         body = await read(request, CanaryBody)
         command = SetCanary(
             label=request.match_info["label"],
@@ -63,14 +74,16 @@ class Canaries:
         return await self._order(request, command)
 
     async def complete(self, request: web.Request) -> web.Response:
+        """Let the version that is tried answer all calls of the label."""
         return await self._order(request, CompleteCanary(label=request.match_info["label"]))
 
     async def withdraw(self, request: web.Request) -> web.Response:
+        """End the trial: the label's calls go where they went before."""
         return await self._order(request, WithdrawCanary(label=request.match_info["label"]))
 
     async def rollouts(self, request: web.Request) -> web.Response:
-        """Newest first."""
-        model = await self._store.load(MODEL, request.match_info["model"])
+        """Receipts of the last switches and restarts, newest first: what each cost the model's callers."""
+        model = about(request, MODEL)
         return answer([views.rollout(model, receipt) for receipt in reversed(model.rollouts)])
 
     async def _order(self, request: web.Request, command: AnyCommand) -> web.Response:

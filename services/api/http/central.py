@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from aiohttp import web
 
 from services.api.configured import read_configuration, read_defaults
@@ -9,7 +11,9 @@ from services.api.http import views
 from services.api.http.body import Body, read
 from services.api.http.callers import actor
 from services.api.http.intent import intent
+from services.api.http.query import PART, part
 from services.api.http.routes import API, Route, answer
+from services.api.http.shapes import says
 from services.api.ports import Ledger, Store
 from services.core.access import Action
 from services.core.aggregates import CONFIGURATION
@@ -21,7 +25,9 @@ KEY_AT = CONFIG_AT + "/{key}"
 
 
 class ValueBody(Body, frozen=True, kw_only=True):
-    value: int | float
+    """What to set a key to."""
+
+    value: Annotated[int | float, says("in the unit and within the bounds that the key's description tells")]
 
 
 class CentralConfiguration:
@@ -33,35 +39,46 @@ class CentralConfiguration:
 
     def routes(self) -> list[Route]:
         return [
-            Route("GET", CONFIG_AT, self.index, Action.VIEW_PLATFORM),
-            Route("GET", CONFIG_AT + "/pending", self.pending, Action.VIEW_PLATFORM),
-            Route("PUT", KEY_AT, self.put, Action.CHANGE_PLATFORM),
-            Route("DELETE", KEY_AT, self.reset, Action.CHANGE_PLATFORM),
+            Route("GET", CONFIG_AT, self.index, Action.VIEW_PLATFORM, gives={200: views.ConfiguredKeys}),
+            Route(
+                "GET",
+                CONFIG_AT + "/pending",
+                self.pending,
+                Action.VIEW_PLATFORM,
+                query=PART,
+                gives={200: views.PendingModels},
+            ),
+            Route("PUT", KEY_AT, self.put, Action.CHANGE_PLATFORM, takes=ValueBody, gives={200: views.Configured}),
+            Route("DELETE", KEY_AT, self.reset, Action.CHANGE_PLATFORM, gives={200: views.Configured}),
         ]
 
     async def index(self, _request: web.Request) -> web.Response:
+        """The central configuration: every key, whether set or not."""
         configuration = await read_configuration(self._store)
-        return answer({"items": [views.configured(configuration, key) for key in KEYS.values()]})
+        return answer(views.ConfiguredKeys(items=[views.configured(configuration, key) for key in KEYS.values()]))
 
     async def put(self, request: web.Request) -> web.Response:
+        """Set a key for the whole platform."""
         key = find(request.match_info["key"])
         body = await read(request, ValueBody)
         after = await self._execute(request, SetConfiguration(key=key.name, value=body.value))
         return answer(views.configured(after, key))
 
     async def reset(self, request: web.Request) -> web.Response:
-        """The key has its default again."""
+        """Give a key its default again."""
         key = find(request.match_info["key"])
         now = await read_configuration(self._store)
         if now.is_set(key.name):
             now = await self._execute(request, SetConfiguration(key=key.name, value=None))
         return answer(views.configured(now, key))
 
-    async def pending(self, _request: web.Request) -> web.Response:
+    async def pending(self, request: web.Request) -> web.Response:
         """Models with running versions that were started before something was set which they leave to the platform."""
         now = await read_defaults(self._store)
         found = [(model, pending(model, now)) async for model in self._store.all_models()]
-        return answer({"items": [views.pending(model, behind) for model, behind in found if behind is not None]})
+        items = [views.pending(model, behind) for model, behind in found if behind is not None]
+        shown, total = part(request, items)
+        return answer(views.PendingModels(items=list(shown)), headers=total)
 
     async def _execute(self, request: web.Request, command: SetConfiguration) -> Configuration:
         return await self._ledger.execute(

@@ -13,6 +13,7 @@ from aiohttp import web
 
 from services.api import patience
 from services.api.http.routes import Handler, answer
+from services.api.http.views.faults import LISTED, Fault, ListedFault
 from services.core.errors import ModelwayError, TemporaryError, Unauthenticated
 
 log = structlog.get_logger()
@@ -22,7 +23,6 @@ REQUEST_ID_HEADER = "X-Request-Id"
 
 _ID = re.compile(r"[A-Z0-9]{16}")
 _ID_LETTERS = string.ascii_uppercase + string.digits
-_LISTED = frozenset({401, 403, 413, 422, 429})  # statuses whose bodies hold a list and the request's id
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -77,6 +77,6 @@ def _known(request: web.Request, error: ModelwayError) -> web.Response:
 
 def fault(request: web.Request, status: int, reason: str, *, headers: Mapping[str, str] | None = None) -> web.Response:
     """An error in the shape that its status has on the wire."""
-    if status in _LISTED:
-        return answer({"requestId": request[REQUEST_ID], "errors": [reason]}, status=status, headers=headers)
-    return answer({"error": reason}, status=status, headers=headers)
+    if status in LISTED:
+        return answer(ListedFault(request_id=request[REQUEST_ID], errors=[reason]), status=status, headers=headers)
+    return answer(Fault(error=reason), status=status, headers=headers)

@@ -38,10 +38,16 @@ class Intent(msgspec.Struct, frozen=True):
 
 def intent(request: web.Request) -> Intent:
     """What the request is, once or again. Raises `Invalid` for a key that is too long or not plain."""
-    key = request.headers.get("Idempotency-Key")
+    key = idempotency_key(request)
     if key is None:
         seed = new_object_id()
         return Intent(seed, prefix=seed[:8])
-    if not 1 <= len(key) <= _MAX_KEY or not key.isascii() or not key.isprintable():
-        raise Invalid(f"Idempotency-Key must be 1 to {_MAX_KEY} printable ASCII characters", field="Idempotency-Key")
     return Intent("\n".join((request[CALLER].id, request.method, request.path, key)))
+
+
+def idempotency_key(request: web.Request) -> str | None:
+    """As it was sent; None without one. Raises `Invalid` for one that is too long or not plain."""
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and (not 1 <= len(key) <= _MAX_KEY or not key.isascii() or not key.isprintable()):
+        raise Invalid(f"Idempotency-Key must be 1 to {_MAX_KEY} printable ASCII characters", field="Idempotency-Key")
+    return key

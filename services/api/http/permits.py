@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NoReturn
 
-import structlog
 from aiohttp import web
 
 from services.api.http.callers import WHO, Callers, actor
+from services.api.http.intent import idempotency_key
 from services.api.http.refusals import Refusals
 from services.api.http.routes import Handler
 from services.api.ports import S, Store
+from services.api.sign_in.cookies import SAFE_METHODS
 from services.core import standing
 from services.core.access import TABLE, Action, Kind, Standing, Verdict, judge, who_may
 from services.core.aggregates import ENVIRONMENT, MODEL, ORGANISATION, PERSON, PROJECT, Aggregate, State
@@ -24,14 +25,14 @@ from services.core.project import Project
 from services.core.standing import Caller
 
 _ABOUT = web.RequestKey[Any]("about", object)
+_STANDING = web.RequestKey("standing", Standing)
+_NO_MERE_LOOK = frozenset({Action.SEE_TOKENS})  # who has seen a token's secret can use it
 _NAMED_BY: dict[Kind, tuple[str, Aggregate[Any]]] = {  # the part of a path that names a thing, and what it is
     Kind.MODEL: ("model", MODEL),
     Kind.ENVIRONMENT: ("environment", ENVIRONMENT),
     Kind.PERSON: ("person", PERSON),
     Kind.ORGANISATION: ("organisation", ORGANISATION),
 }
-
-log = structlog.get_logger()
 
 
 def about(request: web.Request, aggregate: Aggregate[S]) -> S:
@@ -42,6 +43,11 @@ def about(request: web.Request, aggregate: Aggregate[S]) -> S:
     return found
 
 
+def may_also(request: web.Request, action: Action) -> bool:
+    """Whether the caller may do this too to what the path names."""
+    return judge(request[_STANDING], action) is Verdict.ALLOWED
+
+
 class Permits:
     """Asks the table in core/access, whoever stands where."""
 
@@ -49,27 +55,36 @@ class Permits:
         self._store = store
         self._refusals = refusals
 
-    async def require(self, request: web.Request, action: Action, thing: State | None = None) -> None:
-        """Returns when the caller may do `action` to `thing` (None: to the platform).
+    async def require(self, request: web.Request, action: Action, thing: State | None = None) -> Standing:
+        """How the caller stands to `thing` (None: to the platform), if so that they may do `action` to it.
 
-        Raises NotFound for a thing that the caller may not even know of, Forbidden else. What was refused is recorded.
+        Raises NotFound for a thing that the caller may not even know of, Forbidden else. What was refused is recorded,
+        unless it was only looking.
         """
         who = request[WHO]
-        verdict = judge(await self.standing(who, thing), action)
+        found = await self.standing(who, thing)
+        verdict = judge(found, action)
         if verdict is Verdict.ALLOWED:
-            return
-        if verdict is Verdict.REFUSED or request.method not in ("GET", "HEAD"):
+            return found
+        if request.method not in SAFE_METHODS or action in _NO_MERE_LOOK:
             await self._refusals.record(request, action, about_id="" if thing is None else thing.id, by=actor(request))
         if verdict is Verdict.HIDDEN and thing is not None:
             raise NotFound(_missing(request, thing))
         what = str(action).replace("-", " ")
         raise Forbidden(f"{who.person.user_name} may not {what}: that takes {who_may(action)}")
 
+    async def refuse(self, request: web.Request, action: Action, reason: str, *, about_id: str) -> NoReturn:
+        """For what the table allows, and a rule of the thing itself does not. Recorded like all that is refused."""
+        await self._refusals.record(request, action, about_id=about_id, by=actor(request))
+        raise Forbidden(reason)
+
     async def standing(self, who: Caller, thing: State | None) -> Standing:
         """How the caller stands to `thing`; None: to the platform."""
         match thing:
             case Model():
-                return standing.to_model(who, thing, await self._store.load(PROJECT, thing.project_id))
+                if standing.is_owned(who, thing):
+                    return Standing.OWNER
+                return standing.to_model(who, thing, await self._store.sharing(thing.project_id))
             case Project():
                 return standing.to_project(who, thing)
             case Environment():
@@ -118,7 +133,8 @@ class Gate:
             thing = await self._permits.named(request, kind)
             request[_ABOUT] = thing
             if thing is not None or kind is Kind.PLATFORM:
-                await self._permits.require(request, action, thing)
+                request[_STANDING] = await self._permits.require(request, action, thing)
+            idempotency_key(request)  # a wrong one is refused also where nothing comes to be done
             return await handler(request)
 
         return guarded

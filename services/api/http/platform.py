@@ -25,37 +25,43 @@ class Platform:
 
     def routes(self) -> list[Route]:
         return [
-            Route("GET", "/version", self.version, None),
-            Route("GET", "/livez", self.live, None),
-            Route("GET", "/readyz", self.ready, None),
-            Route("GET", f"{API}/platform", self.state, Action.VIEW_PLATFORM),
+            Route("GET", "/version", self.version, None, gives={200: views.VersionInfo}),
+            Route("GET", "/livez", self.live, None, gives={200: views.Liveness}),
+            Route("GET", "/readyz", self.ready, None, gives={200: views.Readiness, 503: views.Readiness}),
+            Route("GET", f"{API}/platform", self.state, Action.VIEW_PLATFORM, gives={200: views.PlatformState}),
         ]
 
     async def version(self, _request: web.Request) -> web.Response:
-        return answer({"version": CONTRACT_VERSION, "modelway": self._version})
+        """Which release this is."""
+        return answer(views.VersionInfo(version=CONTRACT_VERSION, modelway=self._version))
 
     async def live(self, _request: web.Request) -> web.Response:
-        return answer({"status": _OK})
+        """Whether the process lives: it answers, so it does."""
+        return answer(views.Liveness())
 
     async def ready(self, _request: web.Request) -> web.Response:
-        """503 while the database does not answer. Without the bus all goes on but the effects."""
+        """Whether requests can be answered.
+
+        503 while the database does not answer. Without the bus all goes on but the effects.
+        """
         database = await self._database()
         is_ready = database == _OK
-        body = {"status": _OK if is_ready else "failing", "database": database, "bus": self._bus()}
+        body = views.Readiness(status=_OK if is_ready else "failing", database=database, bus=self._bus())
         return answer(body, status=200 if is_ready else 503, headers={} if is_ready else {"Retry-After": "1"})
 
     async def state(self, _request: web.Request) -> web.Response:
+        """How the parts of the platform are."""
         services = self._observed.services()
         rejected = self._observed.rejected_configurations()
         routers = {seen.service_id for seen in services if seen.service == "router"} | set(rejected)
         return answer(
-            {
-                "services": [views.service(seen) for seen in services],
-                "database": await self._database(),
-                "bus": self._bus(),
-                "outbox": {"waiting": await self._waiting()},
-                "routers": [{"id": router, "rejected": rejected.get(router, "")} for router in sorted(routers)],
-            }
+            views.PlatformState(
+                services=[views.service(seen) for seen in services],
+                database=await self._database(),
+                bus=self._bus(),
+                outbox=views.Outbox(waiting=await self._waiting()),
+                routers=[views.RouterView(id=router, rejected=rejected.get(router, "")) for router in sorted(routers)],
+            )
         )
 
     async def _database(self) -> str:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 from aiohttp import web
@@ -18,8 +18,21 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 API = "/api/modelServing/v1"
 
 
+class Parameter(Protocol):
+    """What a query may say. `schema`: its type, with bounds and a default where there is one."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def description(self) -> str: ...
+    @property
+    def schema(self) -> Any: ...
+    @property
+    def is_required(self) -> bool: ...
+
+
 class Query(NamedTuple):
-    """A query parameter. `schema`: its type, with bounds and a default where there is one."""
+    """A query parameter of which the handler reads the text itself; those of `query.py` are read by themselves."""
 
     name: str
     schema: Any
@@ -27,10 +40,20 @@ class Query(NamedTuple):
     is_required: bool = False
 
 
+class Raw(NamedTuple):
+    """A body or an answer that is not one JSON value. `of`: the type of each line, where it is lines of JSON."""
+
+    media_type: str
+    description: str
+    of: Any = None
+
+
 class Route(NamedTuple):
     """`action` None: open to everyone, also without a key.
 
-    `takes`: the type of the JSON body, None where there is none. `gives`: the type of the JSON answer by status.
+    `takes`: the type of the JSON body, None where there is none. `gives`: the type of the JSON answer by status, None
+    where it has no body; a tuple where the request's Accept chooses. `also`: statuses of refusals that do not follow
+    from all this, as 404 for a thing that the body names. `is_tagged`: answers have an ETag, changes heed If-Match.
     """
 
     method: str
@@ -38,8 +61,17 @@ class Route(NamedTuple):
     handler: Handler
     action: Action | None
     takes: Any = None
-    gives: Mapping[int, Any] = {}
-    query: tuple[Query, ...] = ()
+    gives: Mapping[int, Any] = {204: None}
+    query: tuple[Parameter, ...] = ()
+    also: tuple[int, ...] = ()
+    is_tagged: bool = False
+    is_body_optional: bool = False
+
+
+class Resource(Protocol):
+    """What answers for things of one kind."""
+
+    def routes(self) -> list[Route]: ...
 
 
 def answer(

@@ -11,6 +11,8 @@ from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
 from services.api.http.body import Body
+from services.api.http.shapes import says
+from services.api.http.views import settings_fields as fields
 from services.api.http.views.settings import NAMES
 from services.core import names
 from services.core.errors import Invalid
@@ -20,8 +22,6 @@ from services.core.settings import RoutingMode, Scaling, Settings
 from services.core.volumes import check_volumes
 from services.kit.config import ConfigError
 from services.kit.vault import Vault
-
-Above0 = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
 
 _PLAIN = {  # taken over as they are
     "replicas": "instances",
@@ -37,52 +37,66 @@ _SIZES = ("memory_bytes", "memory_requested_bytes", "cpu_limit", "cpu_requested"
 class VariableBody(Body, frozen=True, kw_only=True):
     """Without a value: the one that is stored."""
 
-    key: str
-    value: str | UnsetType = UNSET
+    key: fields.VariableKey
+    value: Annotated[str | UnsetType, says("its value, at most 32 KiB; left out: the one that is stored")] = UNSET
 
 
 class HealthCheckBody(Body, frozen=True, kw_only=True):
-    initial_delay_seconds: Annotated[float, msgspec.Meta(ge=0, le=86_400)] | UnsetType = UNSET
-    period_seconds: Above0 | UnsetType = UNSET
-    timeout_seconds: Above0 | UnsetType = UNSET
-    failure_threshold: Annotated[int, msgspec.Meta(ge=1, le=1000)] | UnsetType = UNSET
+    """What is left out stays."""
+
+    initial_delay_seconds: Annotated[fields.InitialDelay, msgspec.Meta(ge=0, le=86_400)] | UnsetType = UNSET
+    period_seconds: Annotated[fields.Period, msgspec.Meta(gt=0, le=86_400)] | UnsetType = UNSET
+    timeout_seconds: Annotated[fields.Timeout, msgspec.Meta(gt=0, le=86_400)] | UnsetType = UNSET
+    failure_threshold: Annotated[fields.FailureThreshold, msgspec.Meta(ge=1, le=1000)] | UnsetType = UNSET
 
 
 class ScalingBody(Body, frozen=True, kw_only=True):
-    min_replicas: int
-    max_replicas: int
-    target_calls: float
+    """Between how many instances a model moves, and what for."""
+
+    min_replicas: fields.MinReplicas
+    max_replicas: fields.MaxReplicas
+    target_calls: fields.TargetCalls
 
 
 class VolumeBody(Body, frozen=True, kw_only=True):
-    name: str
-    mount_path: str
-    host_path: str
-    read_only: bool = True
+    """A folder of the host that instances see."""
+
+    name: fields.VolumeName
+    mount_path: fields.MountPath
+    host_path: fields.HostPath
+    read_only: fields.ReadOnly = True
 
 
 class SettingsBody(Body, frozen=True, kw_only=True):
-    """`workerCount` and `requestTimeoutSeconds` null: as the platform's configuration says. `scaling` null: none.
+    """How versions run. What is left out stays as it is; of a new model it is the default, here or configured.
 
+    `workerCount` and `requestTimeoutSeconds` null: as the platform's configuration says. `scaling` null: none.
     `resourceQuotaId` null or empty: the numbers are set by hand.
     """
 
-    replicas: int | UnsetType = UNSET
-    scaling: ScalingBody | UnsetType | None = UNSET
-    routing_mode: str | UnsetType = UNSET
-    repeatable_calls: bool | UnsetType = UNSET
-    resource_quota_id: str | UnsetType | None = UNSET
-    memory_bytes: int | UnsetType = UNSET
-    memory_requested_bytes: int | UnsetType = UNSET
-    cpu_limit: float | UnsetType = UNSET
-    cpu_requested: float | UnsetType = UNSET
-    worker_count: int | UnsetType | None = UNSET
-    request_timeout_seconds: float | UnsetType | None = UNSET
-    start_deadline_seconds: float | UnsetType = UNSET
-    build_timeout_seconds: float | UnsetType = UNSET
-    health_check: HealthCheckBody | UnsetType = UNSET
-    environment_variables: tuple[VariableBody, ...] | UnsetType = UNSET
-    volumes: tuple[VolumeBody, ...] | UnsetType = UNSET
+    replicas: fields.Replicas | UnsetType = UNSET
+    scaling: Annotated[
+        ScalingBody | UnsetType | None, says("between how many instances it moves; null: replicas is fixed")
+    ] = UNSET
+    routing_mode: fields.RoutingModeName | UnsetType = UNSET
+    repeatable_calls: fields.RepeatableCalls | UnsetType = UNSET
+    resource_quota_id: fields.QuotaId | UnsetType = UNSET
+    memory_bytes: fields.MemoryBytes | UnsetType = UNSET
+    memory_requested_bytes: fields.MemoryRequestedBytes | UnsetType = UNSET
+    cpu_limit: fields.CpuLimit | UnsetType = UNSET
+    cpu_requested: fields.CpuRequested | UnsetType = UNSET
+    worker_count: fields.WorkerCount | UnsetType = UNSET
+    request_timeout_seconds: fields.RequestTimeout | UnsetType = UNSET
+    start_deadline_seconds: fields.StartDeadline | UnsetType = UNSET
+    build_timeout_seconds: fields.BuildTimeout | UnsetType = UNSET
+    health_check: Annotated[HealthCheckBody | UnsetType, says("how instances are probed")] = UNSET
+    environment_variables: Annotated[
+        tuple[VariableBody, ...] | UnsetType,
+        says("what the model's process finds in its environment, in place of all that there was; at most 500"),
+    ] = UNSET
+    volumes: Annotated[
+        tuple[VolumeBody, ...] | UnsetType, says("folders of the host, in place of all that there were; at most 32")
+    ] = UNSET
 
 
 def merged(kept: Settings, body: SettingsBody, *, quotas: Quotas, vault: Vault) -> Settings:

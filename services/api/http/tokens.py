@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Annotated
 
 import msgspec
 from aiohttp import web
@@ -11,7 +12,10 @@ from services.api.http import views
 from services.api.http.body import Body, read
 from services.api.http.callers import actor
 from services.api.http.intent import Intent, intent
+from services.api.http.permits import about
+from services.api.http.query import PART, part
 from services.api.http.routes import API, Route, answer
+from services.api.http.shapes import says
 from services.api.ports import Ledger, Store
 from services.core import names
 from services.core.access import Action
@@ -23,8 +27,10 @@ from services.core.commands import (
     RevokeAccessToken,
     ShowAccessToken,
 )
+from services.core.errors import Refused
 from services.core.model import AccessToken, Model
 from services.kit import ids
+from services.kit.config import ConfigError
 from services.kit.vault import Vault
 
 TOKENS_AT = API + "/modelApis/{model}/accessTokens"
@@ -32,7 +38,9 @@ TOKEN_AT = TOKENS_AT + "/{token}"
 
 
 class TokenBody(Body, frozen=True, kw_only=True):
-    name: str
+    """An access token to be made."""
+
+    name: Annotated[str, says("its name: printable, at most 100 characters", longest=100)]
 
 
 class NewToken(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,6 +65,11 @@ class NewToken(msgspec.Struct, frozen=True, kw_only=True):
     def creation(self) -> CreateAccessToken:
         return CreateAccessToken(token_id=self.id, name=self.name, token_hash=self.hash)
 
+    @property
+    def internal_creation(self) -> CreateAccessToken:
+        """For the platform's own use."""
+        return CreateAccessToken(token_id=self.id, name=self.name, token_hash=self.hash, is_internal=True)
+
     def sealed(self, vault: Vault) -> dict[str, bytes | None]:
         """What the ledger stores beside the command."""
         return {self.id: vault.seal(self.secret).encode()}
@@ -72,39 +85,54 @@ class Tokens:
 
     def routes(self) -> list[Route]:
         return [
-            Route("GET", TOKENS_AT, self.index, Action.SEE_TOKENS),
-            Route("POST", TOKENS_AT, self.create, Action.CREATE_TOKEN),
-            Route("GET", TOKEN_AT + "/secret", self.show, Action.SEE_TOKENS),
-            Route("POST", TOKEN_AT + "/regenerate", self.regenerate, Action.REGENERATE_TOKEN),
-            Route("DELETE", TOKEN_AT, self.revoke, Action.REVOKE_TOKEN),
+            Route("GET", TOKENS_AT, self.index, Action.SEE_TOKENS, query=PART, gives={200: list[views.Token]}),
+            Route(
+                "POST", TOKENS_AT, self.create, Action.CREATE_TOKEN, takes=TokenBody, gives={201: views.TokenWithSecret}
+            ),
+            Route("GET", TOKEN_AT + "/secret", self.show, Action.SEE_TOKENS, gives={200: views.Secret}, also=(422,)),
+            Route(
+                "POST",
+                TOKEN_AT + "/regenerate",
+                self.regenerate,
+                Action.REGENERATE_TOKEN,
+                gives={200: views.TokenWithSecret},
+            ),
+            Route("DELETE", TOKEN_AT, self.revoke, Action.REVOKE_TOKEN, gives={204: None}),
         ]
 
     async def index(self, request: web.Request) -> web.Response:
-        model = await self._store.load(MODEL, request.match_info["model"])
-        return answer([views.token(token) for token in model.tokens])
+        """The access tokens of a Model API, without their secrets."""
+        model = about(request, MODEL)
+        tokens, total = part(request, model.listed_tokens)
+        return answer([views.token(token) for token in tokens], headers=total)
 
     async def create(self, request: web.Request) -> web.Response:
+        """Make an access token. Its secret is in the answer."""
         body = await read(request, TokenBody)
         once = intent(request)
         drawn = NewToken.make(once, names.check_token_name(body.name))
         model = await self._execute(request, drawn.creation, once, drawn)
         token = model.token(drawn.id)
-        return answer(await self._with_secret(token, drawn), status=201, at=f"{request.path}/{token.id}")
+        return answer(await self._with_secret(request, token, drawn), status=201, at=f"{request.path}/{token.id}")
 
     async def show(self, request: web.Request) -> web.Response:
-        """Showing is recorded first: nobody sees a secret unseen."""
-        token_id = request.match_info["token"]
-        await self._execute(request, ShowAccessToken(token_id=token_id), intent(request))
-        return answer({"token": await self._secret(token_id)}, headers={"Cache-Control": "no-store"})
+        """The secret of an access token.
+
+        Showing is recorded first: nobody sees a secret unseen.
+        """
+        secret = await self._shown(request, request.match_info["token"])
+        return answer(views.Secret(token=secret), headers={"Cache-Control": "no-store"})
 
     async def regenerate(self, request: web.Request) -> web.Response:
+        """Draw a new secret for an access token: the old one opens nothing any more."""
         once = intent(request)
         drawn = NewToken(id=request.match_info["token"], name="", secret=ids.new_token())
         command = RegenerateAccessToken(token_id=drawn.id, token_hash=drawn.hash)
         model = await self._execute(request, command, once, drawn)
-        return answer(await self._with_secret(model.token(drawn.id), drawn))
+        return answer(await self._with_secret(request, model.token(drawn.id), drawn))
 
     async def revoke(self, request: web.Request) -> web.Response:
+        """Revoke an access token: it opens nothing any more."""
         token_id = request.match_info["token"]
         await self._ledger.execute(
             MODEL,
@@ -128,10 +156,15 @@ class Tokens:
             secrets={} if drawn is None else drawn.sealed(self._vault),
         )
 
-    async def _with_secret(self, token: AccessToken, drawn: NewToken) -> views.View:
-        """A repeated request drew a token that was not stored: what is answered is always the stored one."""
-        secret = drawn.secret if token.token_hash == drawn.hash else await self._secret(token.id)
-        return {**views.token(token), "token": secret}
+    async def _with_secret(self, request: web.Request, token: AccessToken, drawn: NewToken) -> views.TokenWithSecret:
+        """A repeated request drew a secret that was not stored: it is shown the stored one, as who asks for that is."""
+        secret = drawn.secret if token.token_hash == drawn.hash else await self._shown(request, token.id)
+        return views.TokenWithSecret(**msgspec.structs.asdict(views.token(token)), token=secret)
 
-    async def _secret(self, token_id: str) -> str:
-        return self._vault.open((await self._store.secret(token_id)).decode())
+    async def _shown(self, request: web.Request, token_id: str) -> str:
+        """The secret, once its showing is recorded: each time anew, whatever key a repeated request comes with."""
+        await self._execute(request, ShowAccessToken(token_id=token_id), Intent(ids.new_object_id()))
+        try:
+            return self._vault.open((await self._store.secret(token_id)).decode())
+        except ConfigError:
+            raise Refused("the key that this access token is sealed with is not here any more: regenerate it") from None

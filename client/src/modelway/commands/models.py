@@ -14,7 +14,7 @@ from modelway.commands.output import Output, answering, curl_line, table
 from modelway.commands.publish import show_tail
 from modelway.commands.showing import canary_value, model_text, model_value, rollout_value, status_text, version_value
 from modelway.commands.watching import Watch
-from modelway.errors import Forbidden, VersionFailed
+from modelway.errors import Forbidden, NotFound, Rejected, VersionFailed
 from modelway.records import Json
 
 
@@ -171,10 +171,10 @@ def _shown_settings(client: Client, model: Model) -> Settings | None:
 
 
 def _call_line(client: Client, model: Model, endpoint: str) -> str:
-    """A command that calls the model API: with a token for who may see one."""
+    """A command that calls the model API: with a token for who may see one, as long as there is one to be seen."""
     try:
         return curl_line(endpoint, client.token(model))
-    except Forbidden:
+    except (Forbidden, NotFound, Rejected):
         return f"modelway invoke {shlex.quote(model.name)} '{{\"parameters\": []}}'"
 
 

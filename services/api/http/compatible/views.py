@@ -134,9 +134,7 @@ class File(Answer, frozen=True, kw_only=True):
     """A file of a commit."""
 
     path: Annotated[str, says("its path in the project, with forward slashes")]
-    key: Annotated[
-        str, says("opens its content; another one in each commit: 40 characters", pattern="^[0-9a-f]{40}$")
-    ]
+    key: Annotated[str, says("opens its content; another one in each commit: 40 characters", pattern="^[0-9a-f]{40}$")]
     sha256: Annotated[Sha256, says("the SHA-256 of its content: 64 lower-case hexadecimal characters")]
     size: Annotated[int, says("size, bytes")]
     last_modified: Annotated[Milliseconds, says("when the commit was made, epoch milliseconds")]

@@ -3,10 +3,62 @@
 Instants are epoch milliseconds. No view holds a secret, nor its hash.
 """
 
-from services.api.http.views.audit import audited, live
-from services.api.http.views.models import endpoint, model, token
-from services.api.http.views.platform import configured, found, log_lines, pending, quota, service
+from services.api.http.views.audit import (
+    AuditEntry,
+    AuditPage,
+    LiveModel,
+    LiveModels,
+    Verification,
+    audited,
+    live,
+    verified,
+)
+from services.api.http.views.calls import Calls, calls
+from services.api.http.views.models import (
+    ModelApi,
+    ModelApiPage,
+    PageMetadata,
+    Pagination,
+    Secret,
+    Token,
+    TokenWithSecret,
+    endpoint,
+    model,
+    token,
+)
+from services.api.http.views.platform import (
+    Configured,
+    ConfiguredKeys,
+    Liveness,
+    LogLine,
+    Outbox,
+    PendingModels,
+    PlatformState,
+    Readiness,
+    ResourceQuota,
+    ResourceQuotas,
+    RouterView,
+    VersionInfo,
+    VersionLogs,
+    configured,
+    found,
+    log_lines,
+    pending,
+    quota,
+    service,
+)
 from services.api.http.views.projects import (
+    DefaultEnvironment,
+    Environment,
+    EnvironmentVisibility,
+    ListedEnvironments,
+    Missing,
+    Project,
+    ProjectVisibility,
+    Snapshot,
+    UseableEnvironments,
+    User,
+    WhoAmI,
     caller,
     default_environment,
     environment,
@@ -15,16 +67,58 @@ from services.api.http.views.projects import (
     project,
     snapshot,
 )
-from services.api.http.views.settings import settings
-from services.api.http.views.traffic import canary, rollout
-from services.api.http.views.versions import See, status, version
-from services.api.http.views.wire import View, milliseconds, model_at, version_at
+from services.api.http.views.settings import ModelSettingsView, settings
+from services.api.http.views.traffic import CanaryView, RolloutView, canary, rollout
+from services.api.http.views.versions import ModelApiVersion, See, status, version
+from services.api.http.views.wire import Answer, milliseconds, model_at, version_at
 
 __all__ = [
+    "Answer",
+    "AuditEntry",
+    "AuditPage",
+    "Calls",
+    "CanaryView",
+    "Configured",
+    "ConfiguredKeys",
+    "DefaultEnvironment",
+    "Environment",
+    "EnvironmentVisibility",
+    "ListedEnvironments",
+    "LiveModel",
+    "LiveModels",
+    "Liveness",
+    "LogLine",
+    "Missing",
+    "ModelApi",
+    "ModelApiPage",
+    "ModelApiVersion",
+    "ModelSettingsView",
+    "Outbox",
+    "PageMetadata",
+    "Pagination",
+    "PendingModels",
+    "PlatformState",
+    "Project",
+    "ProjectVisibility",
+    "Readiness",
+    "ResourceQuota",
+    "ResourceQuotas",
+    "RolloutView",
+    "RouterView",
+    "Secret",
     "See",
-    "View",
+    "Snapshot",
+    "Token",
+    "TokenWithSecret",
+    "UseableEnvironments",
+    "User",
+    "Verification",
+    "VersionInfo",
+    "VersionLogs",
+    "WhoAmI",
     "audited",
     "caller",
+    "calls",
     "canary",
     "configured",
     "default_environment",
@@ -47,6 +141,7 @@ __all__ = [
     "snapshot",
     "status",
     "token",
+    "verified",
     "version",
     "version_at",
 ]

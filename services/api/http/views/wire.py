@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Annotated
 
 import msgspec
 
 from services.api.http.routes import API
-
-View = dict[str, Any]
+from services.api.http.shapes import says
 
 ONE_DATA_PLANE = "local"  # there is one so far
+
+DataPlaneId = Annotated[str, says("where it runs: there is one data plane so far, local")]
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from cryptography.fernet import Fernet
+
 from services.api.ledger import MongoLedger
+from services.api.store.store import MongoStore
 from services.core.aggregates import MODEL
 from services.core.commands import ModelCommand, RecordBuild, RecordReady, StartVersion
 from services.core.ids import AggregateId, VersionId
@@ -41,3 +44,9 @@ async def ready(ledger: MongoLedger, model: Any, version_id: VersionId, generati
 
 async def _do(ledger: MongoLedger, model: Any, command: ModelCommand) -> Model:
     return await ledger.execute(MODEL, model["id"], command, actor=PERSON)
+
+
+async def forget_key_of(store: MongoStore, secret_id: str) -> None:
+    """A secret is sealed with a key that nobody has any more, as after a restore without the keys."""
+    sealed = Fernet(Fernet.generate_key()).encrypt(b"unknown")
+    await store._database["secrets"].update_one({"_id": secret_id}, {"$set": {"ciphertext": sealed}})

@@ -8,12 +8,14 @@ import msgspec
 import pytest
 from aiohttp import ClientError
 
+from services.api.ledger import MongoLedger
 from services.api.ports import EntryQuery
 from services.api.store.store import MongoStore
 from services.core.audit import Link
 from services.core.errors import Unavailable
 from tests.services.api.http.client import V1, Client
-from tests.services.api.http.conftest import ADMINISTRATOR
+from tests.services.api.http.conftest import ADMINISTRATOR, SaidOnTheBus
+from tests.services.api.http.people import add_person
 
 AT = f"{V1}/audit"
 FAR_MS = 4_000_000_000_000
@@ -129,3 +131,101 @@ async def test_what_is_asked_wrongly_is_refused_with_one_sentence(
     answer = await api("GET", path, params=params)
     assert answer.status == 400
     assert answer.fault.startswith(says)
+
+
+async def test_refused_attempts_at_a_model_are_shown_with_what_happened_to_it(api: Client, ledger: MongoLedger) -> None:
+    project = await api.project_with_code()
+    model, other = await api.model(project), await api.model(project, name="other")
+    grace = await add_person(api, ledger)
+    await shared(api, model, "Viewer")
+    for about in (model, other):
+        await grace("DELETE", f"{V1}/modelApis/{about['id']}")
+    shown = await listed(api, modelId=model["id"], action="person.attempt-refused")
+    assert [(each["actor"]["name"], each["details"]["about_id"]) for each in shown] == [("grace", model["id"])]
+    assert shown[0] in await listed(api, modelId=model["id"])
+    assert shown == await listed(api, modelId=model["id"], actor="grace")
+
+
+async def shared(api: Client, model: Any, role: str) -> None:
+    await api("PUT", f"{V1}/modelApis/{model['id']}/collaborators", {"collaborator": "grace", "role": role})
+
+
+async def test_who_may_see_the_audit_of_a_model_sees_that_and_no_other(api: Client, ledger: MongoLedger) -> None:
+    project = await api.project_with_code()
+    model, other = await api.model(project), await api.model(project, name="other")
+    grace = await add_person(api, ledger)
+    await shared(api, model, "Editor")
+    assert await listed(grace, modelId=model["id"]) == await listed(api, modelId=model["id"])
+    moment = {"time": str(FAR_MS), "modelId": model["id"]}
+    assert await grace.ok("GET", f"{AT}/as-of", params=moment) == await api.ok("GET", f"{AT}/as-of", params=moment)
+    for path, params, status in (
+        (AT, {}, 403),
+        (AT, {"actor": "grace"}, 403),
+        (AT, {"modelId": other["id"]}, 404),
+        (AT, {"modelId": "0" * 24}, 404),
+        (f"{AT}/as-of", {"time": "1"}, 403),
+        (f"{AT}/as-of", {"time": "1", "modelId": other["id"]}, 404),
+        (f"{AT}/verification", {}, 403),
+    ):
+        assert (await grace("GET", path, params=params)).status == status, (path, params)
+    await shared(api, model, "Viewer")
+    assert (await grace("GET", AT, params={"modelId": model["id"]})).status == 403
+
+
+async def test_what_changed_of_who_has_access_is_shown_before_and_after(api: Client, ledger: MongoLedger) -> None:
+    model = await api.model()
+    await add_person(api, ledger)
+    me = (await listed(api, modelId=model["id"], action="model.created"))[0]["actor"]["id"]
+    for role in ("Viewer", "Editor"):
+        await shared(api, model, role)
+    await api.ok("PUT", f"{V1}/modelApis/{model['id']}/visibility", {"isPublic": True})
+    await api.ok("PUT", f"{V1}/modelApis/{model['id']}/owner", {"owner": "grace"})
+    grace = ""
+    changes: dict[str, list[Any]] = {}
+    for each in await listed(api, modelId=model["id"]):
+        grace = each["details"].get("collaborator_id", grace)
+        changes.setdefault(each["what"], []).append((each.get("before"), each.get("after")))
+    assert changes["model.collaborator-set"] == [
+        ({f"collaborators.{grace}": "Viewer"}, {f"collaborators.{grace}": "Editor"}),
+        ({}, {f"collaborators.{grace}": "Viewer"}),
+    ]
+    assert changes["model.visibility-set"] == [({"isPublic": False}, {"isPublic": True})]
+    assert changes["model.ownership-transferred"] == [
+        (
+            {"ownerId": me, f"collaborators.{grace}": "Editor"},
+            {"ownerId": grace, f"collaborators.{grace}": None, f"collaborators.{me}": "Editor"},
+        )
+    ]
+
+
+async def test_no_hash_of_a_secret_is_shown_exported_or_published(api: Client, store: MongoStore) -> None:
+    await api.model()
+    exported = await api("GET", AT, headers={"Accept": "application/x-ndjson"})
+    shown = [msgspec.json.decode(line) for line in exported.raw.splitlines()]
+    assert {"token.created", "person.api-key-added"} <= {each["what"] for each in shown}
+    assert not [name for each in shown for name in each["details"] if name.endswith("_hash")]
+    published = [
+        msgspec.json.decode(row.body) for row in await store.unpublished(limit=1000) if row.key[:6] == "event."
+    ]
+    hashes = [value for each in published for name, value in each["event"].items() if name.endswith("_hash")]
+    assert hashes
+    assert not any(hashes)
+
+
+async def test_verification_tells_what_was_read_and_what_is_wrong(
+    api: Client, store: MongoStore, said: SaidOnTheBus
+) -> None:
+    await api.model()
+    sound = await api.ok("GET", f"{AT}/verification")
+    assert (sound["findings"], sound["checkpoints"], sound["witnessed"]) == ([], 0, 0)
+    assert sound["events"] >= sound["aggregates"] == sound["ahead"] > 1
+    said.known = {3: frozenset({"0" * 64})}
+    (finding,) = (await api.ok("GET", f"{AT}/verification"))["findings"]
+    assert finding == {
+        "aggregate": "checkpoint",
+        "aggregateId": "chain",
+        "revision": 1,
+        "what": "the chain of checkpoints was cut: the bus knows checkpoint 3",
+    }
+    said.is_away = True
+    assert (await api.ok("GET", f"{AT}/verification"))["unwitnessedBecause"] == "the bus is away"

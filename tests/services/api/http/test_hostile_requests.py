@@ -68,6 +68,11 @@ BODIES: dict[str, Any] = {
         "volumes": [{"name": "v", "mountPath": "/mnt/v", "hostPath": "/srv/v", "readOnly": True}],
     },
     "/accessTokens": {"name": "t"},
+    "/visibility": {"isPublic": True},
+    "/restriction": {"isRestricted": False},
+    "/owner": {"owner": ADMINISTRATOR},
+    "/collaborators": {"collaborator": ADMINISTRATOR, "role": "Contributor"},
+    "/projects/{project}": {"description": "d", "visibility": "Searchable"},
 }
 PARAMETERS = (
     *("name", "projectId", "environmentId", "orderBy", "limit", "offset", "modelId", "ownerName", "projectName"),
@@ -133,14 +138,19 @@ async def test_no_request_to_any_route_is_an_internal_error(
     every = routes(deps)
     with_body = [route for route in every if route.method in ("POST", "PUT")]
     route = data.draw(st.sampled_from(with_body) | st.sampled_from(every))
-    path = re.sub(r"\{(\w+)[^}]*\}", lambda found: _quoted(data.draw(_ids(known[found[1]]), found[1])), route.path)
+
+    def filled(found: re.Match[str]) -> str:
+        return _quoted(data.draw(_ids(known.get(found[1], "f" * 24)), found[1]))
+
+    path = re.sub(r"\{(\w+)[^}]*\}", filled, route.path)
     query = data.draw(st.dictionaries(st.sampled_from(PARAMETERS), texts, max_size=3))
     asked = "&".join(f"{name}={_quoted(value)}" for name, value in query.items())
     sent = data.draw(_bodies(route)) if route.method in ("POST", "PUT") else None
     headers = data.draw(_headers())
     url = URL(f"{path}?{asked}", encoded=True)
     answer = await _in_time(api, route.method, url, sent, headers)
-    assert answer.status < 500, (route, url, sent, headers, answer.raw)
+    is_called = route.path.endswith("/invoke")  # what answers there is a router, and there is none
+    assert answer.status < 500 or (is_called and answer.status == 503), (route, url, sent, headers, answer.raw)
     if answer.status >= 400:
         assert answer.headers["Content-Type"] == "application/json", (route, url, headers, answer.raw)
         assert answer.fault.strip(), (route, url)

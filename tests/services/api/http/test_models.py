@@ -57,7 +57,8 @@ async def test_a_new_model_is_answered_whole_with_its_first_version(api: Client)
         "lastExit": "",
     }
     whoami = await api.ok("GET", f"{V1}/whoami")
-    assert model["collaborators"] == [{"collaborator": whoami["id"], "role": "Owner"}]
+    owner = {"collaborator": whoami["id"], "role": "Owner", "kind": "person", "name": None, "isOwner": True}
+    assert (model["ownerId"], model["collaborators"]) == (whoami["id"], [owner])
     assert model["metadata"]["createdBy"] == whoami["userName"]
 
 
@@ -71,7 +72,7 @@ async def test_a_restricted_model_has_a_token_named_default_at_once(api: Client)
 
 async def test_an_unrestricted_model_has_no_token(api: Client) -> None:
     model = await api.model(isRestricted=False)
-    assert model["access"] == {"isPublic": True, "accessTokens": []}
+    assert model["access"] == {"isPublic": False, "isRestricted": False, "accessTokens": []}
 
 
 async def test_the_settings_of_a_new_model_are_kept(api: Client, store: MongoStore) -> None:

@@ -54,7 +54,7 @@ async def test_only_administrators_change_quotas_and_others_see_the_visible_ones
     assert [each["id"] for each in (await other.ok("GET", AT))["items"]] == [shown]
     for method, at, body in (("POST", AT, SMALL), ("PUT", f"{AT}/{hidden}", {"isVisible": True})):
         answer = await other(method, at, body)
-        assert (answer.status, answer.fault) == (403, "grace may not do this: it takes the permission change-platform")
+        assert (answer.status, answer.fault) == (403, "grace may not change platform: that takes an administrator")
 
 
 async def test_there_is_one_default_also_when_two_are_chosen_at_once(api: Client) -> None:

@@ -282,3 +282,28 @@ async def test_a_build_gets_the_timeout_that_was_set(api: Client, store: MongoSt
     model = await api.model(buildTimeoutSeconds=77)
     orders = [row for row in await store.unpublished(limit=100) if row.key.startswith("command.build.")]
     assert [msgspec.json.decode(row.body)["timeout_s"] for row in orders if model["id"] == row.aggregate_id] == [77.0]
+
+
+async def test_two_editors_do_not_overwrite_each_other_unseen(api: Client) -> None:
+    at = f"{V1}/modelApis/{(await api.model())['id']}/settings"
+    read = (await api("GET", at)).headers["ETag"]
+    first = await api("PUT", at, {"replicas": 3}, headers={"If-Match": read})
+    assert (first.status, first.headers["ETag"] != read) == (200, True)
+    second = await api("PUT", at, {"replicas": 4}, headers={"If-Match": read})
+    assert second.status == 412
+    assert second.fault == "the settings changed since they were read: read them again, and change those"
+    assert (await api.ok("GET", at))["replicas"] == 3
+    assert (await api("PUT", at, {"replicas": 4}, headers={"If-Match": first.headers["ETag"]})).status == 200
+
+
+async def test_the_same_change_sent_again_is_not_taken_for_another_editors(api: Client) -> None:
+    at = f"{V1}/modelApis/{(await api.model())['id']}/settings"
+    read = (await api("GET", at)).headers["ETag"]
+    headers = {"If-Match": read, "Idempotency-Key": "once"}
+    assert [(await api("PUT", at, {"replicas": 3}, headers=headers)).status for _ in range(2)] == [200, 200]
+
+
+@pytest.mark.parametrize(("sent", "status"), [("*", 200), ('"other", "another"', 412), ("unquoted", 400), ("", 400)])
+async def test_what_if_match_may_say(api: Client, sent: str, status: int) -> None:
+    at = f"{V1}/modelApis/{(await api.model())['id']}/settings"
+    assert (await api("PUT", at, {"replicas": 3}, headers={"If-Match": sent})).status == status

@@ -145,7 +145,7 @@ async def test_a_hundred_thousand_files_are_checked_in_seconds(api: Client, deps
     project = await api.project()
     await api.upload(project, {"a.py": b""})
     limits = SnapshotLimits()
-    snapshots = Snapshots(deps.store, deps.ledger, deps.blobs, limits)
+    snapshots = Snapshots(deps.ledger, deps.blobs, limits)
     files = [
         FileBody(path=f"data/{n % 100}/{n}.csv", size_bytes=1, sha256=digest(str(n).encode()))
         for n in range(limits.files)

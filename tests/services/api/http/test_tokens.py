@@ -13,6 +13,7 @@ from services.api.store.store import MongoStore
 from services.core.aggregates import MODEL
 from services.core.errors import NotFound
 from tests.services.api.http.client import V1, Client
+from tests.services.api.http.steps import forget_key_of
 
 
 @pytest.fixture
@@ -93,3 +94,15 @@ async def test_names_of_tokens_are_printable_and_their_own(api: Client, at: str)
     assert (taken.status, taken.fault) == (422, "model 'iris' already has an access token named 'app'")
     assert (await api("POST", at, {"name": "a\nb"})).status == 400
     assert (await api("POST", at, {})).fault == "name is required"
+
+
+async def test_a_token_whose_key_is_gone_can_be_made_anew_and_not_be_shown(
+    api: Client, at: str, store: MongoStore
+) -> None:
+    token = await api.ok("POST", at, {"name": "app"})
+    await forget_key_of(store, token["id"])
+    shown = await api("GET", f"{at}/{token['id']}/secret")
+    assert shown.status == 422
+    assert shown.fault == "the key that this access token is sealed with is not here any more: regenerate it"
+    anew = await api.ok("POST", f"{at}/{token['id']}/regenerate")
+    assert await api.ok("GET", f"{at}/{token['id']}/secret") == {"token": anew["token"]}
