@@ -15,7 +15,6 @@ import pytest
 from tests.harness.instances import Running
 from tests.harness.r_instances import RunningR, need_r
 
-
 Kind = TypeVar("Kind", bound=Running)
 
 

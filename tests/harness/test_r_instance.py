@@ -179,7 +179,7 @@ def test_a_call_that_cannot_be_interrupted_is_ended_all_the_same(r_instance: Run
     r_instance.write("predict <- function() repeat tryCatch(Sys.sleep(60), interrupt = function(e) NULL)\n")
     r_instance.ready()
     worker = r_instance.front_children()
-    assert r_instance.call(headers={"X-Modelway-Remaining-Ms": "50"}).status_code == 504
+    assert r_instance.call(headers={"X-Modelway-Remaining-Ms": "1000"}).status_code == 504
     until(lambda: not worker & r_instance.front_children(), "the worker to be killed")
     until(r_instance.is_healthy, "the next worker")
 

@@ -21,7 +21,7 @@ application <- function(front) {
     fill(res, refusal(front, req, 500L, why))
   })
   list(
-    call = function(req) router$call(req),
+    call = function(req) counted_in(front, router$call(req)),
     onHeaders = function(req) {
       req$modelway_started <- seconds()
       req$modelway_id <- request_id(req)
@@ -29,6 +29,12 @@ application <- function(front) {
       if (!is.null(wrong)) rook(refusal(front, req, wrong$status, wrong$reason, wrong$headers))
     }
   )
+}
+
+counted_in <- function(front, answer) {
+  if (!promises::is.promise(answer)) return(answer)
+  front$unanswered <- front$unanswered + 1L
+  promises::finally(answer, function() front$unanswered <- front$unanswered - 1L)
 }
 
 # What is wrong in the head of a request, as a list of `status`, `reason` and `headers`; NULL when nothing is.

@@ -3,6 +3,7 @@
 
 local({
   options(warn = 1)
+  compiler::enableJIT(0) # see README, "Speed"
   words <- commandArgs(trailingOnly = TRUE)
   given <- function(name) {
     at <- match(paste0("--", name), words)
@@ -16,7 +17,7 @@ local({
   )
   for (file in files) sys.source(file.path(here, paste0(file, ".R")), harness)
   for (package in c("plumber", "httpuv", "later", "promises", "processx", "jsonlite")) {
-    if (!requireNamespace(package, quietly = TRUE)) {
+    if (!nzchar(system.file(package = package))) {
       cat("the R package", package, "is not installed\n", file = stderr())
       quit("no", status = 2L)
     }

@@ -2,13 +2,17 @@
 
 IDLE_S <- 0.25 # how late a stop may be seen while nothing happens; requests are served at once
 BUSY_S <- c(0.001, 0.010) # how long health waits at most while a call runs, at its start and later
+FLUSH_S <- c("handed over" = 2, "sent" = 0.05, "sent, after a call" = 1)
 
 # Run the instance until it is stopped; the exit status of the process.
 serve <- function(instance, place) {
   unlink(instance$exit_file)
   door <- new_door(instance$socket)
-  front <- new_front(instance, place, function() door$open(application(front)), door$hide)
+  app <- NULL
+  front <- new_front(instance, place, function() door$open(app), door$hide)
   start_worker(front)
+  app <- application(front) # beside the script, which takes its while to load
+  warm_up(app)
   stop_file <- file.path(place$work, "stop")
   pause <- BUSY_S[[1L]]
   while (is.null(front$status)) {
@@ -27,9 +31,23 @@ serve <- function(instance, place) {
   front$status
 }
 
+# Have what the first requests need loaded before they come: the packages put much of it off.
+warm_up <- function(app) {
+  for (each in list(c("GET", "/health"), c("POST", "/model"))) {
+    req <- new.env()
+    req$REQUEST_METHOD <- each[[1L]]
+    req$PATH_INFO <- each[[2L]]
+    req$QUERY_STRING <- ""
+    req$rook.input <- list(read = function(...) raw())
+    if (is.null(app$onHeaders(req))) app$call(req)
+  }
+  for (turn in 1:10) later::run_now(0)
+}
+
 # Nobody new; the running call has until the grace is over.
 begin_stop <- function(front) {
   front$is_stopping <- TRUE
+  front$had_call_at_stop <- !is.null(front$call)
   front$stop_by <- seconds() + front$instance$grace_s
   front$close_door()
   turn_all_away(front)
@@ -39,7 +57,10 @@ may_end <- function(front) is.null(front$call) || seconds() > front$stop_by
 
 # Let what has been answered be sent: httpuv does that in a thread of its own and does not tell when it has.
 flush_answers <- function(front) {
-  if (front$was_ever_ready) for (turn in 1:5) later::run_now(0.02)
+  until <- seconds() + FLUSH_S[["handed over"]]
+  while (front$unanswered > 0L && seconds() < until) later::run_now(0.02)
+  until <- seconds() + if (front$had_call_at_stop) FLUSH_S[["sent, after a call"]] else FLUSH_S[["sent"]]
+  while (front$was_ever_ready && seconds() < until) later::run_now(0.02)
 }
 
 # The Unix socket at `path`, mode 0600. It is made under another name and renamed, so that at no moment others may

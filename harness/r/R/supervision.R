@@ -20,6 +20,8 @@ new_front <- function(instance, place, open_door, close_door) {
   front$early_ends <- 0L
   front$is_stopping <- FALSE
   front$stop_by <- 0
+  front$had_call_at_stop <- FALSE
+  front$unanswered <- 0L # answers that are promised and not yet given to httpuv
   front$status <- NULL # of this process, once it is to end
   front$health <- function(req) health(front, req)
   front$model <- function(req, body) accept(front, req, body)

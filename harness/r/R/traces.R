@@ -11,14 +11,19 @@ trace_text <- function(condition, stack) {
 }
 
 # Evaluate what is not the harness's own: the one place where that is done, by which traces know where to begin.
-their_code <- function(expression, environment) eval(expression, environment)
+their_code <- function(expression, environment) {
+  compiler::enableJIT(3) # theirs is compiled as R does it; ours is not: see README, "Speed"
+  on.exit(compiler::enableJIT(0))
+  eval(expression, environment)
+}
 
 # The calls after `their_code(...)`, without those of evaluating at their start and of signalling at their end.
 of_theirs <- function(stack) {
   name_of <- function(call) if (is.symbol(call[[1L]])) as.character(call[[1L]]) else if (is.call(call[[1L]])) "::" else ""
   names <- vapply(stack, name_of, "")
   border <- which(names == "their_code")
-  from <- if (length(border)) border[[length(border)]] + 1L else 1L
+  if (!length(border)) return(list())
+  from <- border[[length(border)]] + 1L
   signalled <- which(names %in% c("stop", ".handleSimpleError") & seq_along(names) >= from)
   to <- if (length(signalled)) signalled[[1L]] - 1L else length(stack)
   at <- seq_along(stack)

@@ -5,6 +5,7 @@
 # JSON. The end of the first pipe is the end of this process.
 
 local({
+  compiler::enableJIT(0)
   words <- commandArgs(trailingOnly = TRUE)
   names(words) <- c("harness", "settings", "calls", "answers", "number")
   harness <- new.env(parent = baseenv()) # out of sight of the user's code, and of its `rm(list = ls())`
