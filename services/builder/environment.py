@@ -78,6 +78,19 @@ class Environments:
                 await self._make(digest, lock, interpreter, harness, work, log)
         return digest
 
+    async def ensure_files(self, digest: Digest, files: Mapping[str, bytes], log: BuildLog) -> None:
+        """The environment `digest` that is no more than these files, by their paths; `serve` is its program."""
+        async with self._locked(digest):
+            if (self.folder / digest / "serve").exists() and mark_used(self.folder / digest):
+                log.say(f"Environment: {digest[:12]} is reused")
+                return
+            aside = self._aside(digest)
+            try:
+                await asyncio.to_thread(_write_files, aside, files)
+                await asyncio.to_thread(self._move_into_place, aside, digest)
+            finally:
+                await asyncio.to_thread(shutil.rmtree, aside, ignore_errors=True)
+
     def sweep(self) -> None:
         """Take away what builders that died left half made or half removed. What a living one works on stays."""
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -189,6 +202,15 @@ def _has_locked(descriptor: int, place: Path) -> bool:
         return os.path.samestat(os.fstat(descriptor), os.stat(place))
     except (BlockingIOError, FileNotFoundError):
         return False
+
+
+def _write_files(folder: Path, files: Mapping[str, bytes]) -> None:
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        path.chmod(0o755 if name == "serve" else 0o644)
+    _open_to_all(folder)
 
 
 def _open_to_all(folder: Path) -> None:
