@@ -32,6 +32,7 @@ from services.kit.aging import ASIDE, look, mark_used, take_away
 
 FORMAT = 1  # grows when environments are made in another way
 MAX_COMPILERS = 4
+SERVE = "serve"  # the program of an environment that is files only
 _TRY_LOCK_S = 0.1
 
 # Copies: through a hard link a model that writes into its environment would write into everybody's. No bytecode
@@ -78,10 +79,18 @@ class Environments:
                 await self._make(digest, lock, interpreter, harness, work, log)
         return digest
 
+    def sweep(self) -> None:
+        """Take away what builders that died left half made or half removed. What a living one works on stays."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for left in (*self.folder.glob(".*.partial"), *self.folder.glob(f".*{ASIDE}")):
+            with self._try_lock(left.name.split(".")[1]) as is_locked:
+                if is_locked:
+                    shutil.rmtree(left, ignore_errors=True)
+
     async def ensure_files(self, digest: Digest, files: Mapping[str, bytes], log: BuildLog) -> None:
         """The environment `digest` that is no more than these files, by their paths; `serve` is its program."""
         async with self._locked(digest):
-            if (self.folder / digest / "serve").exists() and mark_used(self.folder / digest):
+            if self.is_whole(digest) and mark_used(self.folder / digest):
                 log.say(f"Environment: {digest[:12]} is reused")
                 return
             aside = self._aside(digest)
@@ -90,14 +99,6 @@ class Environments:
                 await asyncio.to_thread(self._move_into_place, aside, digest)
             finally:
                 await asyncio.to_thread(shutil.rmtree, aside, ignore_errors=True)
-
-    def sweep(self) -> None:
-        """Take away what builders that died left half made or half removed. What a living one works on stays."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        for left in (*self.folder.glob(".*.partial"), *self.folder.glob(f".*{ASIDE}")):
-            with self._try_lock(left.name.split(".")[1]) as is_locked:
-                if is_locked:
-                    shutil.rmtree(left, ignore_errors=True)
 
     def held(self) -> list[Held]:
         """The environments that are in place."""
@@ -113,7 +114,7 @@ class Environments:
 
     def _is_whole(self, digest: Digest) -> bool:
         """A system upgrade can take the interpreter away from under an environment: then it is made anew."""
-        return (self.folder / digest / "bin" / "python").exists()
+        return any((self.folder / digest / program).exists() for program in ("bin/python", SERVE))
 
     @contextlib.asynccontextmanager
     async def _locked(self, digest: Digest) -> AsyncIterator[None]:
@@ -209,7 +210,7 @@ def _write_files(folder: Path, files: Mapping[str, bytes]) -> None:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
-        path.chmod(0o755 if name == "serve" else 0o644)
+        path.chmod(0o755 if name == SERVE else 0o644)
     _open_to_all(folder)
 
 

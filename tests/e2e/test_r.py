@@ -8,14 +8,14 @@ import httpx
 import pytest
 
 from tests.e2e.platform import Platform
-from tests.e2e.serving import endpoint
+from tests.e2e.test_publish import endpoint
 from tests.harness.r_instances import need_r
 from tests.parts import wait_for
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "iris-r"
 FLOWER = {"sepal_length": 6.3, "sepal_width": 2.9, "petal_length": 5.6, "petal_width": 1.8}
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 def test_the_r_example_is_published_called_and_restarted(platform: Platform) -> None:

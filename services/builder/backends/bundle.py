@@ -61,6 +61,21 @@ class BundleBackend:
         )
         return await self.blobs.put_document(bundle)
 
+    async def _interpreter(self) -> Interpreter:
+        return await describe_interpreter(self.model_python, self.environ)
+
+    async def _pack(self, files: Sequence[FileEntry], folder: Path) -> Digest:
+        """A tar of `files`, stored. On the way there are never more than a few of them outside the store."""
+        packed = folder / "files.tar"
+        with tarfile.open(packed, "w", format=tarfile.PAX_FORMAT) as tar:
+            for start in range(0, len(files), FETCHED_AT_ONCE):
+                some = files[start : start + FETCHED_AT_ONCE]
+                contents = await asyncio.gather(
+                    *(self._content(entry, folder / f"content-{number}") for number, entry in enumerate(some))
+                )
+                await asyncio.to_thread(_add, tar, some, contents)
+        return await self.blobs.put_file(packed)
+
     async def _build_r(self, order: BuildOrder, files: Sequence[FileEntry], folder: Path, log: BuildLog) -> Digest:
         harness = await read_r_harness(self.r_harness)
         examined = await examine_r(order, await fetch_source(self.blobs, order, files, folder), self.environ, log)
@@ -76,21 +91,6 @@ class BundleBackend:
             harness_version=harness.version,
         )
         return await self.blobs.put_document(bundle)
-
-    async def _interpreter(self) -> Interpreter:
-        return await describe_interpreter(self.model_python, self.environ)
-
-    async def _pack(self, files: Sequence[FileEntry], folder: Path) -> Digest:
-        """A tar of `files`, stored. On the way there are never more than a few of them outside the store."""
-        packed = folder / "files.tar"
-        with tarfile.open(packed, "w", format=tarfile.PAX_FORMAT) as tar:
-            for start in range(0, len(files), FETCHED_AT_ONCE):
-                some = files[start : start + FETCHED_AT_ONCE]
-                contents = await asyncio.gather(
-                    *(self._content(entry, folder / f"content-{number}") for number, entry in enumerate(some))
-                )
-                await asyncio.to_thread(_add, tar, some, contents)
-        return await self.blobs.put_file(packed)
 
     async def _content(self, entry: FileEntry, copy: Path) -> bytes | Path:
         try:
