@@ -90,7 +90,7 @@ class Environments:
     async def ensure_files(self, digest: Digest, files: Mapping[str, bytes], log: BuildLog) -> None:
         """The environment `digest` that is no more than these files, by their paths; `serve` is its program."""
         async with self._locked(digest):
-            if self.is_whole(digest) and mark_used(self.folder / digest):
+            if (self.folder / digest / SERVE).exists() and mark_used(self.folder / digest):
                 log.say(f"Environment: {digest[:12]} is reused")
                 return
             aside = self._aside(digest)
@@ -114,7 +114,7 @@ class Environments:
 
     def _is_whole(self, digest: Digest) -> bool:
         """A system upgrade can take the interpreter away from under an environment: then it is made anew."""
-        return any((self.folder / digest / program).exists() for program in ("bin/python", SERVE))
+        return (self.folder / digest / "bin" / "python").exists()
 
     @contextlib.asynccontextmanager
     async def _locked(self, digest: Digest) -> AsyncIterator[None]:
