@@ -43,7 +43,15 @@ def serve() -> Iterator[Serve]:
     end()
 
 
-@pytest.mark.parametrize("case", sorted(CASES, key=lambda case: case["function"]), ids=lambda case: case["says"])
+def by_function(case: dict[str, Any]) -> str:
+    return str(case["function"])
+
+
+def says(case: dict[str, Any]) -> str:
+    return str(case["says"])
+
+
+@pytest.mark.parametrize("case", sorted(CASES, key=by_function), ids=says)
 def test_r_answers_a_case_as_the_table_says(serve: Serve, case: dict[str, Any]) -> None:
     response = sent(serve(case["function"]), case)
     answer = response.json()

@@ -33,7 +33,7 @@ def until(holds: Callable[[], bool], what: str) -> None:
 class Running:
     """One instance of the harness, in a folder of its own."""
 
-    program = (sys.executable, "-m", "modelway_harness")
+    program: tuple[str, ...] = (sys.executable, "-m", "modelway_harness")
     file = "predict.py"
 
     def __init__(self, folder: Path) -> None:
