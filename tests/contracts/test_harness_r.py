@@ -51,7 +51,10 @@ def says(case: dict[str, Any]) -> str:
     return str(case["says"])
 
 
-@pytest.mark.parametrize("case", sorted(CASES, key=by_function), ids=says)
+ORDERED: list[dict[str, Any]] = sorted(CASES, key=by_function)
+
+
+@pytest.mark.parametrize("case", ORDERED, ids=says)
 def test_r_answers_a_case_as_the_table_says(serve: Serve, case: dict[str, Any]) -> None:
     response = sent(serve(case["function"]), case)
     answer = response.json()
