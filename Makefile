@@ -11,13 +11,16 @@ DISTRIBUTIONS := client harness/python
 TESTS_AT_ONCE ?= 3
 TYPED := conftest.py benchmarks services $(wildcard chaos drill tests client/src client/tests harness/python/src harness/python/tests)
 
-.PHONY: help setup up down status backup restore rekey test chaos drill bench check fmt lock clean
+.PHONY: help setup engines up down status backup restore rekey test chaos drill bench check fmt lock clean
 
 help: ## lists these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
 
 setup: $(READY) $(PEERS) ## creates .venv and installs what requirements.lock names; quick when nothing changed
 	@:
+
+engines: ## installs R with Plumber, which some tests run, from the distribution (as root)
+	@tests/engines.sh
 
 up: $(READY) ## starts the platform on this machine, publishes examples/iris and calls it
 	@$(BIN)/python -m services.embedded up

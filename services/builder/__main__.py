@@ -41,6 +41,7 @@ def make_backend(config: BuilderConfig, blobs: Blobs) -> BundleBackend:
         harness_wheel=config.harness_wheel.absolute(),
         model_python=config.model_python.absolute(),
         environ=environ,
+        r_harness=None if config.r_harness is None else config.r_harness.absolute(),
     )
 
 

@@ -15,6 +15,7 @@ class BuilderConfig(ServiceConfig, frozen=True, kw_only=True):
     environments_dir: Path
     build_dir: Path  # scratch space; what this builder left in it is taken away at its start
     harness_wheel: Path
+    r_harness: Path | None = None  # the folder of the R harness; without, no R model is built
     uv_path: Path
     model_python: Path
     build_concurrency: int = 1

@@ -32,6 +32,8 @@ from services.kit.aging import ASIDE, look, mark_used, take_away
 
 FORMAT = 1  # grows when environments are made in another way
 MAX_COMPILERS = 4
+SERVE = "serve"  # the program of an environment that is files only
+PROGRAMS = ("bin/python", SERVE)
 _TRY_LOCK_S = 0.1
 
 # Copies: through a hard link a model that writes into its environment would write into everybody's. No bytecode
@@ -92,6 +94,19 @@ class Environments:
                 if is_locked:
                     shutil.rmtree(left, ignore_errors=True)
 
+    async def ensure_files(self, digest: Digest, files: Mapping[str, bytes], log: BuildLog) -> None:
+        """The environment `digest` that is no more than these files, by their paths; `serve` is its program."""
+        async with self._locked(digest):
+            if self.is_whole(digest) and mark_used(self.folder / digest):
+                log.say(f"Environment: {digest[:12]} is reused")
+                return
+            aside = self._aside(digest)
+            try:
+                await asyncio.to_thread(_write_files, aside, files)
+                await asyncio.to_thread(self._move_into_place, aside, digest)
+            finally:
+                await asyncio.to_thread(shutil.rmtree, aside, ignore_errors=True)
+
     def held(self) -> list[Held]:
         """The environments that are in place."""
         return [each for each in look(self.folder) if is_digest(each.name)]
@@ -106,7 +121,7 @@ class Environments:
 
     def is_whole(self, digest: Digest) -> bool:
         """A system upgrade can take the interpreter away from under an environment: then it is made anew."""
-        return (self.folder / digest / "bin" / "python").exists()
+        return any((self.folder / digest / program).exists() for program in PROGRAMS)
 
     @contextlib.asynccontextmanager
     async def _locked(self, digest: Digest) -> AsyncIterator[None]:
@@ -195,6 +210,15 @@ def _has_locked(descriptor: int, place: Path) -> bool:
         return os.path.samestat(os.fstat(descriptor), os.stat(place))
     except (BlockingIOError, FileNotFoundError):
         return False
+
+
+def _write_files(folder: Path, files: Mapping[str, bytes]) -> None:
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        path.chmod(0o755 if name == SERVE else 0o644)
+    _open_to_all(folder)
 
 
 def _open_to_all(folder: Path) -> None:

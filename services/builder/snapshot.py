@@ -15,6 +15,7 @@ from services.builder.basis import Interpreter
 from services.builder.build_log import BuildLog
 from services.builder.command import Answer, run
 from services.core.errors import BuildFailed, NotFound, Unavailable
+from services.core.languages import NAMED, language_of
 from services.core.paths import paths_fault
 from services.core.records import BuildOrder, FileEntry, Manifest
 from services.kit.blobs import Blobs
@@ -68,10 +69,10 @@ def file_fault(file: str, paths: Sequence[str], left_out: frozenset[str]) -> str
         return f"file {file!r} is left out of the version by {IGNORE_FILE} or by the files to exclude"
     if file not in paths:
         same = [path for path in paths if path.rpartition("/")[2].lower() == file.rpartition("/")[2].lower()]
-        close = same or difflib.get_close_matches(file, [path for path in paths if path.endswith(".py")], n=1)
+        close = same or difflib.get_close_matches(file, [path for path in paths if language_of(path)], n=1)
         return f"file {file!r} is not in the project" + (f"; did you mean {close[0]!r}?" if close else "")
-    if not file.endswith(".py"):
-        return f"file {file!r} is not a Python file: its name must end in .py"
+    if language_of(file) is None:
+        return f"file {file!r} is neither Python nor R: its name {NAMED}"
     return None
 
 
@@ -85,14 +86,7 @@ async def check_source(
     log: BuildLog,
 ) -> None:
     """Return when the order's file is Python and may define its function; else raise `BuildFailed` with the line."""
-    entry = next(entry for entry in files if entry.path == order.file)
-    if entry.size_bytes > MAX_SOURCE_BYTES:
-        raise BuildFailed(f"{order.file}: larger than {MAX_SOURCE_BYTES >> 20} MB, which is too much for Python source")
-    copy = folder / "source.py"
-    try:
-        await blobs.fetch(entry.digest, copy)
-    except NotFound as error:
-        raise BuildFailed(f"the content of {order.file!r} is not in the store") from error
+    copy = await fetch_source(blobs, order, files, folder)
     command: list[str | Path] = [
         interpreter.executable,
         "-I",
@@ -102,7 +96,7 @@ async def check_source(
         order.file,
         order.function,
     ]
-    answer = await _ask(command, environ, b"", too_slow=f"{order.file}: the source takes too long to be read")
+    answer = await ask(command, environ, b"", too_slow=f"{order.file}: the source takes too long to be read")
     try:
         examined = msgspec.json.decode(answer, type=_Examined)
     except msgspec.DecodeError as error:  # it brought the interpreter's own parser down
@@ -114,6 +108,19 @@ async def check_source(
     log.say(f"Source: {order.file} can be read, function {order.function}")
 
 
+async def fetch_source(blobs: Blobs, order: BuildOrder, files: Sequence[FileEntry], folder: Path) -> Path:
+    """A copy, in `folder`, of the order's file. Raises `BuildFailed` when it is too large, or lost."""
+    entry = next(entry for entry in files if entry.path == order.file)
+    if entry.size_bytes > MAX_SOURCE_BYTES:
+        raise BuildFailed(f"{order.file}: larger than {MAX_SOURCE_BYTES >> 20} MB, which is too much for source")
+    copy = folder / "source"
+    try:
+        await blobs.fetch(entry.digest, copy)
+    except NotFound as error:
+        raise BuildFailed(f"the content of {order.file!r} is not in the store") from error
+    return copy
+
+
 async def _left_out(
     blobs: Blobs, manifest: Manifest, exclude_files: Sequence[str], environ: Mapping[str, str]
 ) -> frozenset[str]:
@@ -121,7 +128,7 @@ async def _left_out(
     if not any(lines for _, lines in sources):
         return frozenset()
     question = {"sources": sources, "paths": [entry.path for entry in manifest.files]}
-    data = await _ask(
+    data = await ask(
         [sys.executable, "-I", ignore.__file__],
         environ,
         msgspec.json.encode(question),
@@ -148,7 +155,8 @@ async def _ignore_lines(blobs: Blobs, manifest: Manifest) -> list[str]:
         raise BuildFailed(f"{IGNORE_FILE} is not UTF-8") from error
 
 
-async def _ask(command: Sequence[str | Path], environ: Mapping[str, str], question: bytes, *, too_slow: str) -> bytes:
+async def ask(command: Sequence[str | Path], environ: Mapping[str, str], question: bytes, *, too_slow: str) -> bytes:
+    """What a program that looks at a person's files writes. Raises `BuildFailed`, saying `too_slow`, past its time."""
     answer = Answer(limit_bytes=len(question) + ANSWER_BYTES)
     try:
         async with asyncio.timeout(CHECK_S):

@@ -14,6 +14,7 @@ from enum import StrEnum
 import msgspec
 
 from services.core.ids import AggregateId, Digest, InstanceId, VersionId
+from services.core.languages import Language
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):
@@ -87,7 +88,9 @@ class Bundle(msgspec.Struct, frozen=True, kw_only=True):
     files: Digest  # a tar of the project's files, deterministic
     environment: Digest  # names the content-addressed virtual environment
     lock: Digest  # the requirements with hashes that the environment was made from
-    python: str  # "3.11"
+    language: Language = Language.PYTHON
+    python: str = ""  # "3.11"
+    r: str = ""  # "4.2.2"
     harness_version: str
 
 

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from services.core.errors import Invalid, TooLarge
 from services.core.ids import Digest, is_digest
+from services.core.languages import NAMED, language_of
 from services.core.names import shortened
 from services.core.paths import path_fault
 from services.core.records import FileEntry, Manifest
@@ -55,11 +56,11 @@ def manifest(files: Sequence[FileEntry], limits: SnapshotLimits) -> Manifest:
 
 
 def check_script(path: str, *, field: str = "file") -> str:
-    """The path of the file that holds a version's function: inside the project, and Python."""
+    """The path of the file that holds a version's function: inside the project, and Python or R."""
     if (fault := _fault(path)) is not None:
         raise Invalid(f"{field} must be a path inside the project, and {shortened(path)} {fault}", field=field)
-    if not path.endswith(".py"):
-        raise Invalid(f"{field} must end in .py, got {shortened(path)}", field=field)
+    if language_of(path) is None:
+        raise Invalid(f"{field} {NAMED}, got {shortened(path)}", field=field)
     return path
 
 

@@ -9,6 +9,7 @@ import msgspec
 from msgspec.structs import replace
 
 from services.core import subjects
+from services.core.languages import Language, language_of
 from services.core.lifecycle import Version
 from services.core.model import Model
 from services.core.records import Build, BuildOrder, Candidate, Desired, Removed, Route, Target
@@ -129,7 +130,7 @@ def _desired(model: Model, version: Version, deployer_id: str) -> Effect:
         file=version.source.file,
         function=version.source.function,
         environment_variables=settings.environment_variables,
-        workers=workers(settings, defaults),
+        workers=1 if language_of(version.source.file) is Language.R else workers(settings, defaults),
         memory_bytes=settings.memory_bytes,
         memory_requested_bytes=settings.memory_requested_bytes,
         cpu_limit=settings.cpu_limit,

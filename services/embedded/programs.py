@@ -57,6 +57,7 @@ class Parts:
     uv: Path
     interpreter: ModelInterpreter
     harness_wheel: Path
+    r_harness: Path
 
 
 def all_programs(home: Home, ports: Ports, parts: Parts, environ: Mapping[str, str]) -> list[Program]:
@@ -176,6 +177,7 @@ def _chosen(names: tuple[str, ...], environ: Mapping[str, str]) -> dict[str, str
 def _builder(home: Home, parts: Parts) -> dict[str, str]:
     return {
         "HARNESS_WHEEL": str(parts.harness_wheel),
+        "R_HARNESS": str(parts.r_harness),
         "UV_PATH": str(parts.uv),
         "MODEL_PYTHON": parts.interpreter.path,
         "BUILD_DIR": str(home / "builds"),

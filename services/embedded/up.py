@@ -121,6 +121,7 @@ def _find_parts(home: Home) -> Parts:
         uv=uv,
         interpreter=interpreter,
         harness_wheel=build_harness(home, uv, REPOSITORY / "harness" / "python"),
+        r_harness=REPOSITORY / "harness" / "r",
     )
 
 

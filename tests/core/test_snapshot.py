@@ -165,7 +165,7 @@ def test_a_script_is_a_python_file_of_the_project(path: str) -> None:
         ("", "file must be a path inside the project, and '' is empty"),
         ("../p.py", "file must be a path inside the project"),
         ("/p.py", "'/p.py' is absolute"),
-        ("p.txt", "file must end in .py, got 'p.txt'"),
+        ("p.txt", "file must end in .py, or in .R, got 'p.txt'"),
         ("p.py/", "has an empty part in it"),
     ],
 )

@@ -33,6 +33,9 @@ def until(holds: Callable[[], bool], what: str) -> None:
 class Running:
     """One instance of the harness, in a folder of its own."""
 
+    program: tuple[str, ...] = (sys.executable, "-m", "modelway_harness")
+    file = "predict.py"
+
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.project = folder / "p"
@@ -42,9 +45,9 @@ class Running:
         self._files: list[IO[bytes]] = []
         self._process: subprocess.Popen[bytes] | None = None
 
-    def write(self, script: str, *, file: str = "predict.py") -> None:
+    def write(self, script: str, *, file: str | None = None) -> None:
         """Put a script into the project."""
-        path = self.project / file
+        path = self.project / (file or self.file)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(script)
 
@@ -56,7 +59,7 @@ class Running:
             "version_id": VERSION,
             "version_number": 3,
             "model_id": "89abcdef0123456789abcdef",
-            "file": "predict.py",
+            "file": self.file,
             "function": "predict",
             "project_dir": str(self.project),
             "sockets": [str(path) for path in self.sockets],
@@ -68,7 +71,7 @@ class Running:
         self.config.write_text(json.dumps(told | settings))
         self._files = [(self.folder / name).open("ab") for name in ("stdout", "stderr")]
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "modelway_harness", "--instance", as_instance, "--config", str(self.config)],
+            [*self.program, "--instance", as_instance, "--config", str(self.config)],
             cwd=self.project,
             env={**os.environ, "HOME": str(self.folder / "home")},
             stdin=subprocess.DEVNULL,
@@ -103,7 +106,7 @@ class Running:
 
     def worker_ids(self) -> set[int]:
         """Process ids of the workers that live."""
-        return {pid for pid in _children(self.pid) if not _is_zombie(pid)}
+        return live_children(self.pid)
 
     def holds_socket(self, worker: int = 0) -> int:
         """Process id of the worker behind a socket, told by the function `pid` of the script."""
@@ -157,6 +160,11 @@ class _UnixConnection(http.client.HTTPConnection):
 def is_alive(pid: int) -> bool:
     """Whether the process runs; one that has ended and was not yet reaped does not."""
     return Path(f"/proc/{pid}").exists() and not _is_zombie(pid)
+
+
+def live_children(pid: int) -> set[int]:
+    """Process ids of the children of a process that live."""
+    return {child for child in _children(pid) if not _is_zombie(child)}
 
 
 def _children(pid: int) -> list[int]:

@@ -13,9 +13,11 @@ from services.builder.basis import Interpreter, describe_interpreter, read_harne
 from services.builder.build_log import BuildLog
 from services.builder.environment import Environments
 from services.builder.lock import Locksmith
-from services.builder.snapshot import check_source, read_project
+from services.builder.r_library import examine_r, r_environment_digest, r_lock, read_r_harness
+from services.builder.snapshot import check_source, fetch_source, read_project
 from services.core.errors import BuildFailed, NotFound
 from services.core.ids import Digest
+from services.core.languages import Language, language_of
 from services.core.records import BuildOrder, Bundle, FileEntry
 from services.kit.blobs import Blobs
 
@@ -34,6 +36,7 @@ class BundleBackend:
     harness_wheel: Path
     model_python: Path
     environ: Mapping[str, str]
+    r_harness: Path | None = None
 
     async def build(self, order: BuildOrder, folder: Path, log: BuildLog) -> Digest:
         """The digest of the `Bundle` that `order` describes; the same for the same order. `folder` is scratch space.
@@ -42,6 +45,8 @@ class BundleBackend:
         `TemporaryError` else.
         """
         files = await read_project(self.blobs, order, self.environ, log)
+        if language_of(order.file) is Language.R:
+            return await self._build_r(order, files, folder, log)
         interpreter = await self._interpreter()
         await check_source(self.blobs, order, files, interpreter, self.environ, folder, log)
         harness = await read_harness(self.harness_wheel, folder)
@@ -62,6 +67,10 @@ class BundleBackend:
         The harness and Python's last number are those of now. Raises `BuildFailed` when only another Python is here,
         `NotFound` when the lock is lost, `TemporaryError` else.
         """
+        if bundle.language is Language.R:
+            r_harness = await read_r_harness(self.r_harness)
+            await self.environments.ensure_files(bundle.environment, r_harness.files, log)
+            return
         interpreter = await self._interpreter()
         if interpreter.minor != bundle.python:
             raise BuildFailed(f"it takes Python {bundle.python}, and here is {interpreter.minor}: publish it again")
@@ -83,6 +92,22 @@ class BundleBackend:
                 )
                 await asyncio.to_thread(_add, tar, some, contents)
         return await self.blobs.put_file(packed)
+
+    async def _build_r(self, order: BuildOrder, files: Sequence[FileEntry], folder: Path, log: BuildLog) -> Digest:
+        harness = await read_r_harness(self.r_harness)
+        examined = await examine_r(order, await fetch_source(self.blobs, order, files, folder), self.environ, log)
+        lock = r_lock(examined)
+        environment = r_environment_digest(lock, harness)
+        await self.environments.ensure_files(environment, harness.files, log)
+        bundle = Bundle(
+            files=await self._pack(files, folder),
+            environment=environment,
+            lock=await self.blobs.put(lock.encode()),
+            language=Language.R,
+            r=examined.r,
+            harness_version=harness.version,
+        )
+        return await self.blobs.put_document(bundle)
 
     async def _content(self, entry: FileEntry, copy: Path) -> bytes | Path:
         try:

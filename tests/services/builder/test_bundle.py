@@ -238,7 +238,11 @@ async def test_requirements_that_do_not_resolve_are_told_in_a_sentence(
         ({"model.py": GOOD}, {"file": "Model.py"}, "file 'Model.py' is not in the project; did you mean 'model.py'?"),
         ({"src/model.py": GOOD}, {}, "file 'model.py' is not in the project; did you mean 'src/model.py'?"),
         ({"a.txt": ""}, {}, "file 'model.py' is not in the project"),
-        ({"model.R": ""}, {"file": "model.R"}, "file 'model.R' is not a Python file: its name must end in .py"),
+        (
+            {"model.txt": ""},
+            {"file": "model.txt"},
+            "file 'model.txt' is neither Python nor R: its name must end in .py, or in .R",
+        ),
         ({"model.py": GOOD}, {"exclude_files": ("*.py",)}, "file 'model.py' is left out of the version by"),
         ({"model.py": GOOD, ".modelignore": "model.py"}, {}, "file 'model.py' is left out of the version by"),
         ({"model.py": GOOD, ".modelignore": "fine\n!\n"}, {}, ".modelignore line 2: '!' is not a pattern"),

@@ -16,6 +16,7 @@ PARTS = Parts(
     uv=Path("/uv"),
     interpreter=ModelInterpreter("/python", "", ""),
     harness_wheel=Path("/wheel"),
+    r_harness=Path("/r"),
 )
 
 

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from services.core.errors import Unavailable, WorkloadRejected
 from services.core.ids import InstanceId
+from services.core.languages import R_MEMORY_BYTES, Language, language_of
 from services.core.ports import Observed, Workload
 from services.core.records import Desired
 from services.deployer.runtimes.process import procfs
@@ -141,17 +142,19 @@ class ProcessRuntime:
         desired, instance_id = workload.desired, workload.instance_id
         if desired.volumes:
             raise WorkloadRejected("volumes cannot be mounted here: instances are processes of this machine")
+        if language_of(desired.file) is Language.R and desired.memory_bytes < R_MEMORY_BYTES:
+            raise WorkloadRejected(f"an instance of R needs at least {R_MEMORY_BYTES >> 20} MB of memory")
         sockets = self._folders.sockets(instance_id, desired.workers)
         variables = self._open(desired)
         bundle = await self._versions.bundle(desired)
-        python = self._versions.python(bundle)
+        program = self._versions.program(bundle)
         try:
             uid = self._owners.uid_of(desired.model_id)
             place = Place(
                 folder=self._folders.of(instance_id),
                 home=self._folders.home(instance_id),
                 project=await self._versions.project(desired, bundle, uid),
-                python=python,
+                program=program,
                 sockets=sockets,
                 uid=uid,
                 mark=self._owners.mark([record.mark for record in self._records.values()]),

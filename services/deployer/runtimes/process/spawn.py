@@ -29,7 +29,7 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     folder: Path  # of the instance
     home: Path
     project: Path
-    python: Path
+    program: tuple[str, ...]  # with its first arguments
     sockets: tuple[str, ...]
     uid: int | None  # None: as the deployer's own user
     mark: int | None = None  # a group of its own
@@ -86,7 +86,7 @@ def instance_environment(workload: Workload, place: Place) -> dict[str, str]:
     if workload.desired.cpu_limit:
         cores = min(cores, math.ceil(workload.desired.cpu_limit))
     return {
-        "PATH": f"{place.python.parent}:/usr/local/bin:/usr/bin:/bin",
+        "PATH": f"{Path(place.program[0]).parent}:/usr/local/bin:/usr/bin:/bin",
         "LANG": "C.UTF-8",
         "PYTHONUNBUFFERED": "1",
         "OMP_NUM_THREADS": str(max(1, cores // workload.desired.workers)),
@@ -103,7 +103,7 @@ def spawn(workload: Workload, place: Place) -> subprocess.Popen[bytes]:
     Call it in a thread that renounced its privileges.
     """
     config = place.folder / "instance.json"
-    arguments = [str(place.python), "-m", "modelway_harness", "--instance", workload.instance_id]
+    arguments = [*place.program, "--instance", workload.instance_id]
     try:
         with ExitStack() as files:
             out, err = (files.enter_context(_output(place.folder / name, place.uid)) for name in OUTPUT_FILES.values())
@@ -121,7 +121,7 @@ def spawn(workload: Workload, place: Place) -> subprocess.Popen[bytes]:
                 extra_groups=None if place.uid is None else [] if place.mark is None else [place.mark],
             )
     except (PermissionError, FileNotFoundError, NotADirectoryError) as error:
-        raise WorkloadRejected(f"the instance's user cannot run {place.python}: {error.strerror}") from error
+        raise WorkloadRejected(f"the instance's user cannot run {place.program[0]}: {error.strerror}") from error
     except ValueError as error:
         raise WorkloadRejected("an environment variable of the model cannot be given to a process") from error
     except (OSError, subprocess.SubprocessError) as error:

@@ -15,6 +15,7 @@ from datetime import datetime
 from pathlib import Path
 
 from services.core.errors import Invalid, NotFound, Unavailable, WorkloadRejected
+from services.core.languages import Language
 from services.core.paths import path_fault
 from services.core.records import Bundle, Desired
 from services.deployer.runtimes.process.folders import make_passable
@@ -44,12 +45,17 @@ class VersionFiles:
         except (NotFound, Invalid) as error:
             raise WorkloadRejected("the version's artifact is not in the blob store any more") from error
 
-    def python(self, bundle: Bundle) -> Path:
-        """The interpreter of its environment. Raises `Unavailable` when that is not here: its builder makes it anew."""
-        path = self._environments_dir / bundle.environment / "bin" / "python"
+    def program(self, bundle: Bundle) -> tuple[str, ...]:
+        """What runs an instance of it: a program of its environment, and its first arguments.
+
+        Raises `Unavailable` when that is not here: its builder makes it anew.
+        """
+        environment = self._environments_dir / bundle.environment
+        is_r = bundle.language is Language.R
+        path = environment / "serve" if is_r else environment / "bin" / "python"
         if not path.exists():
             raise Unavailable("the environment of this version is not on this machine; it is made anew if that can be")
-        return path
+        return (str(path),) if is_r else (str(path), "-m", "modelway_harness")
 
     async def project(self, desired: Desired, bundle: Bundle, gid: int | None) -> Path:
         """The project's folder, unpacked when it is not there yet, for nobody but group `gid` where that is given.

@@ -142,7 +142,7 @@ async def test_what_does_not_fit_is_refused_by_name_and_nothing_is_made(
     [
         ({"file": "../predict.py"}, "version.source.file must be a path inside the project"),
         ({"file": "/etc/predict.py"}, "is absolute"),
-        ({"file": "predict.txt"}, "version.source.file must end in .py, got 'predict.txt'"),
+        ({"file": "predict.txt"}, "version.source.file must end in .py, or in .R, got 'predict.txt'"),
         ({"file": None}, "version.source.file is required"),
         ({"function": "os.system"}, "version.source.function must be the plain name of a function"),
         ({"function": ""}, "version.source.function is required"),

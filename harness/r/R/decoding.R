@@ -1,0 +1,62 @@
+# This file is how the bytes of a request's body become a document, or one message that says why they cannot.
+#
+# An object becomes a named list, an array a list, null NULL; a whole number an integer where R has one that large, any
+# other number a numeric.
+
+LOOKED_AT <- 1024L * 1024L # bytes
+DEEPEST <- 1000L # of what cannot be read; what can be is as deep as it is
+BYTE_ORDER_MARK <- as.raw(c(0xef, 0xbb, 0xbf))
+
+# The body as JSON. Signals `not_readable`, and nothing else.
+decode <- function(body) {
+  text <- text_of(body)
+  if (!grepl("[^ \t\r\n]", text, useBytes = TRUE)) {
+    refuse("not_readable", 'the body is empty; send a JSON object with "data" or "parameters"')
+  }
+  document <- tryCatch(jsonlite::parse_json(text, bigint_as_char = FALSE), error = function(e) {
+    deep <- grepl("stack|nested too deeply", conditionMessage(e)) || opens_too_much(body)
+    refuse("not_readable", if (deep) "the body is nested too deeply" else parse_fault(conditionMessage(e)))
+  })
+  for (written in large_numbers(text)) {
+    if (is.infinite(as.numeric(written)) && holds_infinity(document)) {
+      why <- ", which is larger than the numbers that a computer calculates with (1.8e308)"
+      refuse("not_readable", paste0("the body is not JSON: it holds ", cut_text(written, 40L), why))
+    }
+  }
+  document
+}
+
+# What is written like a number that may be too large for one; it may stand in a text too.
+large_numbers <- function(text) {
+  pattern <- "-?[0-9][0-9.]*[eE]\\+?[0-9]{3,}|[0-9]{309,}"
+  if (!grepl(pattern, text, perl = TRUE)) return(character())
+  regmatches(text, gregexpr(pattern, text, perl = TRUE))[[1L]]
+}
+
+holds_infinity <- function(value) {
+  if (is.list(value)) return(any(vapply(value, holds_infinity, NA)))
+  is.double(value) && any(is.infinite(value))
+}
+
+# Whether so many brackets are open near the start of what is no JSON that this is what is wrong with it.
+opens_too_much <- function(body) {
+  start <- utils::head(body, LOOKED_AT)
+  opened <- (start %in% as.raw(c(0x5b, 0x7b))) - (start %in% as.raw(c(0x5d, 0x7d)))
+  max(cumsum(opened)) > DEEPEST
+}
+
+text_of <- function(body) {
+  if (any(body == as.raw(0L))) refuse("not_readable", "the body is not JSON: it holds a zero byte")
+  if (identical(utils::head(body, 3L), BYTE_ORDER_MARK)) body <- body[-(1:3)]
+  text <- rawToChar(body)
+  Encoding(text) <- "UTF-8"
+  if (!validUTF8(text)) refuse("not_readable", "the body is not JSON: it is not UTF-8")
+  text
+}
+
+# The parser's first words; the lines after them show the place.
+parse_fault <- function(message) paste0("the body is not JSON: ", one_line(sub("\n.*", "", message)))
+
+refuse <- function(class, message) {
+  stop(structure(class = c(class, "error", "condition"), list(message = message, call = NULL)))
+}

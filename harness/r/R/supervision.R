@@ -1,0 +1,200 @@
+# This file is what the front knows and decides: how far the worker is, which call runs, what every caller is told.
+#
+# A worker that dies, or passes a call's deadline, is replaced; one that cannot load the script ends the instance.
+
+EARLY_ENDS <- 5L # workers in a row that end before they are ready, when earlier ones had been
+STACK_S <- 0.5 # what a worker that is interrupted has to say where it is, before it is killed
+
+new_front <- function(instance, place, open_door, close_door) {
+  front <- new.env()
+  front$instance <- instance
+  front$place <- place
+  front$open_door <- open_door
+  front$close_door <- close_door
+  front$release <- release_text(instance)
+  front$number <- 0L
+  front$child <- NULL
+  front$call <- NULL # the running one
+  front$waiting <- list() # those held until the running one is done
+  front$was_ever_ready <- FALSE
+  front$early_ends <- 0L
+  front$is_stopping <- FALSE
+  front$stop_by <- 0
+  front$had_call_at_stop <- FALSE
+  front$unanswered <- 0L # answers that are promised and not yet given to httpuv
+  front$status <- NULL # of this process, once it is to end
+  front$health <- function(req) health(front, req)
+  front$model <- function(req, body) accept(front, req, body)
+  front
+}
+
+start_worker <- function(front) {
+  place <- front$place
+  front$number <- front$number + 1L
+  front$child <- start_child(place$here, place$work, place$tie, place$settings_file, front$number)
+}
+
+# 200 while the worker can work or works in time.
+health <- function(front, req) {
+  stage <- front$child$stage
+  if (stage == "ready") {
+    body <- list(status = "ok", instance_id = front$instance$instance_id, worker = 0L)
+    return(response(req, 200L, encode(body)))
+  }
+  response(req, 503L, encode(list(status = if (stage == "wedged") "wedged" else "starting")))
+}
+
+# A promise of the answer to one call.
+accept <- function(front, req, body) {
+  promises::promise(function(resolve, reject) {
+    body <- tryCatch(plain_body(req, body, front$instance$max_body_bytes), body_refused = identity)
+    call <- list(req = req, body = body, resolve = resolve, until = seconds() + min(hold_s(req), left_s(front$instance, req)))
+    if (inherits(body, "body_refused")) {
+      turn_away(front, call, body$status, conditionMessage(body))
+    } else if (front$child$stage != "ready" || front$is_stopping) {
+      turn_away(front, call, 503L, "this worker is not ready", list("Retry-After" = "1"))
+    } else if (is.null(front$call)) {
+      begin(front, call)
+    } else if (call$until > seconds()) {
+      front$waiting <- c(front$waiting, list(call))
+    } else {
+      busy(front, call)
+    }
+  })
+}
+
+begin <- function(front, call) {
+  left <- left_s(front$instance, call$req)
+  if (left <= 0) {
+    limit <- timeout_words(front)
+    return(turn_away(front, call, 504L, paste0("no time was left to start the call, the request timeout being ", limit)))
+  }
+  call$deadline <- seconds() + left
+  front$call <- call
+  send_call(front$child, call$req$modelway_id, call$body)
+}
+
+busy <- function(front, call) turn_away(front, call, 503L, "this worker is busy", list("Retry-After" = "1"))
+
+turn_away <- function(front, call, status, reason, headers = list()) {
+  call$resolve(refusal(front, call$req, status, reason, headers))
+}
+
+timeout_words <- function(front) paste0(format(front$instance$request_timeout_s, digits = 6L), " s")
+
+# Take in what the worker said.
+heard <- function(front, said) {
+  switch(said$kind,
+    ready = became_ready(front),
+    example = {
+      front$child$stage <- "example"
+      front$child$deadline <- seconds() + front$instance$request_timeout_s
+    },
+    load_failed = {
+      told <- jsonlite::fromJSON(said$text, simplifyVector = FALSE)
+      end_instance(front, told$reason, told$detail)
+    },
+    finish(front, said)
+  )
+}
+
+became_ready <- function(front) {
+  child <- front$child
+  child$stage <- "ready"
+  front$was_ever_ready <- TRUE
+  front$early_ends <- 0L
+  took <- sprintf("%.3f", seconds() - child$started)
+  log_event("worker_ready", worker = 0L, pid = child$process$get_pid(), load_s = took)
+  tryCatch(front$open_door(), error = function(e) {
+    end_instance(front, paste0("the worker could not start: ", described(e)), "", kind = "start_failed")
+  })
+}
+
+finish <- function(front, said) {
+  call <- front$call
+  if (is.null(call)) return()
+  front$call <- NULL
+  if (said$kind == "answered") {
+    call$resolve(success(front, call$req, said$took_ms, said$text))
+  } else {
+    status <- if (said$kind == "refused") 400L else 500L
+    turn_away(front, call, status, jsonlite::parse_json(said$text))
+  }
+  next_in_line(front)
+}
+
+next_in_line <- function(front) {
+  while (is.null(front$call) && length(front$waiting) && front$child$stage == "ready") {
+    call <- front$waiting[[1L]]
+    front$waiting <- front$waiting[-1L]
+    begin(front, call)
+  }
+}
+
+# Look at the clock and at the worker, and do what has become due.
+tick <- function(front) {
+  child <- front$child
+  now <- seconds()
+  late <- vapply(front$waiting, function(call) call$until <= now, NA)
+  for (call in front$waiting[late]) busy(front, call)
+  front$waiting <- front$waiting[!late]
+  if (has_ended(child)) return(worker_ended(front))
+  if (!is.null(front$call) && now > front$call$deadline) return(give_up(front))
+  if (child$stage == "wedged" && now > child$deadline) child$process$kill()
+  if (child$stage == "example" && now > child$deadline) {
+    child$process$interrupt()
+    child$process$wait(as.integer(STACK_S * 1000))
+    limit <- paste0(timeout_words(front), ", the request timeout")
+    end_instance(front, paste0("its example input failed: it took longer than ", limit), "")
+  }
+}
+
+# The running call is past its deadline: its caller is told so, and the worker says where it is and ends.
+give_up <- function(front) {
+  call <- front$call
+  front$call <- NULL
+  after <- sprintf("%.3f", seconds() - call$req$modelway_started)
+  log_event("call_overdue", request_id = call$req$modelway_id, after_s = after, worker = 0L)
+  turn_away(front, call, 504L, paste0("the call took longer than ", timeout_words(front), ", the request timeout"))
+  turn_all_away(front)
+  front$close_door()
+  front$child$stage <- "wedged"
+  front$child$deadline <- seconds() + STACK_S
+  front$child$process$interrupt()
+}
+
+turn_all_away <- function(front) {
+  for (call in front$waiting) busy(front, call)
+  front$waiting <- list()
+}
+
+# Have the worker replaced, or end the instance.
+worker_ended <- function(front) {
+  for (said in hear(front$child, 0)) heard(front, said) # its last words
+  if (!is.null(front$status)) return()
+  child <- front$child
+  how <- ended_with(child)
+  stage <- child$stage
+  front$close_door()
+  discard(child)
+  if (!is.null(front$call)) {
+    turn_away(front, front$call, 500L, paste0("the function's process ended with ", how, " during the call"))
+    front$call <- NULL
+  }
+  turn_all_away(front)
+  was_ready <- stage %in% c("ready", "wedged")
+  front$early_ends <- if (was_ready) 0L else front$early_ends + 1L
+  if (was_ready || (front$was_ever_ready && front$early_ends < EARLY_ENDS)) {
+    log_event("worker_replaced", worker = 0L, ended_with = sub(" ", "_", how))
+    return(start_worker(front))
+  }
+  why <- paste0("a worker ended with ", how, " while it sourced ", front$instance$file)
+  if (stage == "example") why <- paste0("its example input failed: the worker ended with ", how, " while it answered")
+  end_instance(front, why, "")
+}
+
+end_instance <- function(front, reason, detail, kind = "load_failed") {
+  log_event(kind, trace = if (nzchar(detail)) detail else reason, worker = 0L)
+  write_exit(front$instance$exit_file, reason, detail, kind)
+  front$status <- LOAD_FAILED
+}
