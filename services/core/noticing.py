@@ -65,6 +65,7 @@ def _look_at(seen: Observed, before: Instance | None, progress: Progress, world:
         phase=phase,
         addresses=seen.addresses,
         started_at=seen.started_at,
+        keeps_connections=seen.keeps_connections,
         memory_bytes=seen.memory_bytes,
         exit_reason=reason,
     )

@@ -33,6 +33,7 @@ class Observed(msgspec.Struct, frozen=True, kw_only=True):
     addresses: tuple[str, ...]  # one per worker: the absolute path of a Unix socket, or host:port
     started_at: datetime
     is_alive: bool
+    keeps_connections: bool = False  # as its `Instance` will say
     memory_bytes: int = 0  # 0: not measured yet
     memory_limit_bytes: int = 0  # as it was started with; 0: not known
     request_timeout_s: float = 0.0  # likewise

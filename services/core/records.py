@@ -127,6 +127,7 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True):
     phase: InstancePhase
     addresses: tuple[str, ...]  # one per worker: the absolute path of a Unix socket, or host:port
     started_at: datetime
+    keeps_connections: bool = False  # a call on one that was used before is answered also when its worker dies
     memory_bytes: int = 0
     exit_reason: str = ""
 

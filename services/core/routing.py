@@ -39,6 +39,7 @@ class Backend(msgspec.Struct, frozen=True, kw_only=True):
     servers: tuple[Server, ...]
     is_leaving: bool  # every instance drains: no label leads here, the calls that wait here are still answered
     has_repeatable_calls: bool = False  # a call whose instance ends before it answered may run again on another
+    keeps_connections: bool = False  # one may be used for another call
 
 
 class RoutingTable(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,6 +132,7 @@ def _backend(placement: Placement, verdicts: tuple[Health | None, ...], route: R
     return Backend(
         request_timeout_s=DEFAULT_TIMEOUT_S if route is None else route.request_timeout_s,
         has_repeatable_calls=route is not None and route.has_repeatable_calls,
+        keeps_connections=all(each.keeps_connections for each in alive),
         servers=tuple(
             Server(name=f"{each.instance_id}.{worker}", address=address, is_open=each.instance_id in called)
             for each in sorted(alive, key=lambda each: each.instance_id)

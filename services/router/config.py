@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import msgspec
@@ -19,6 +20,7 @@ class HAProxyConfig(msgspec.Struct, frozen=True, kw_only=True):
     public_host: str = "127.0.0.1"
     public_port: int = 8080
     api_address: str = "127.0.0.1:8000"
+    haproxy_threads: int = 0  # 0: half as many as there are processors, for the models need the others
     max_waiting: int = 500
 
 
@@ -36,5 +38,6 @@ def settings(config: HAProxyConfig) -> Settings:
         held_socket=str(sockets / "haproxy-held.sock"),
         access_sockets=str(sockets / "access"),
         api_address=config.api_address,
+        threads=config.haproxy_threads or max(1, (os.cpu_count() or 1) // 2),
         max_waiting=config.max_waiting,
     )

@@ -61,7 +61,7 @@ class Renderer:
         others = (*defaults(), *public(self._settings), *_others(self._settings))
         body = "\n".join((*others, *versions(backends, self._settings, self._versions), ""))
         digest = hashlib.sha256(body.replace(CLOSED, "").encode()).hexdigest()[:32]
-        return "\n".join((*_global(backends, digest), body)), digest
+        return "\n".join((*_global(backends, self._settings.threads, digest), body)), digest
 
 
 def render(table: RoutingTable, settings: Settings) -> Files:
@@ -75,12 +75,13 @@ def digest_of(config: str) -> str:
     return "" if found is None else found[1]
 
 
-def _global(backends: Mapping[VersionId, Backend], digest: str) -> Iterable[str]:
+def _global(backends: Mapping[VersionId, Backend], threads: int, digest: str) -> Iterable[str]:
     hard_stop_s = hard_stop_after_s({each.request_timeout_s for each in backends.values()})
     yield "# Written by the Modelway router. What is changed here by hand is lost."
     yield "global"
     yield f"    description {digest}"
     yield "    default-path config"
+    yield f"    nbthread {threads}"
     yield f"    fd-hard-limit {FILE_DESCRIPTORS}"
     yield f"    hard-stop-after {math.ceil(hard_stop_s)}s"
 

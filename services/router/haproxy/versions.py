@@ -14,6 +14,7 @@ from services.router.haproxy.words import PEAKS
 
 CREDENTIALS = ("Authorization", "Proxy-Authorization", "Cookie", "X-Domino-Api-Key")
 RETRIED_BYTES = 8192  # of a body: a call that is larger may not fit the buffer that a retry is sent from
+IDLE_CONNECTIONS = 4  # to one worker; after some five seconds without a call HAProxy closes them
 CLOSED = " disabled #"  # the comment makes it a text no address can hold
 
 
@@ -39,8 +40,8 @@ def _common(settings: Settings) -> Iterable[str]:
     yield "    http-response del-header Set-Cookie"
     yield "    http-send-name-header X-Modelway-Server"
     yield "    balance leastconn"
-    # When an instance dies under a call on a connection that was used before, HAProxy cuts the caller off without an
-    # answer, as an invitation to try again: the call might run twice. On a fresh connection it answers 502.
+    # When a connection that was used before ends under a call, HAProxy cuts the caller off without an answer, as an
+    # invitation to try again: the call might run twice. On a fresh connection it answers 502.
     yield "    option http-server-close"
     # A caller that leaves gives up its place in the queue.
     yield "    option abortonclose"
@@ -48,8 +49,8 @@ def _common(settings: Settings) -> Iterable[str]:
     yield "    option redispatch 1"
     yield from _measured()
     yield (
-        "    default-server maxconn 1 check inter 10s fastinter 500ms downinter 500ms fall 1 rise 1 "
-        "observe layer4 error-limit 1 on-error mark-down"
+        f"    default-server maxconn 1 pool-max-conn {IDLE_CONNECTIONS} "
+        "check inter 10s fastinter 500ms downinter 500ms fall 1 rise 1 observe layer4 error-limit 1 on-error mark-down"
     )
 
 
@@ -74,6 +75,9 @@ def _version(version: VersionId, backend: Backend) -> Iterable[str]:
     yield f"    timeout queue {ms(deadlines.queue_timeout_s)}"
     yield f"    timeout server {ms(deadlines.server_timeout_s)}"
     yield f"    retries {deadlines.tries}"
+    if backend.keeps_connections:  # its instances see to it that none ends under a call, so calls may share them
+        yield "    no option http-server-close"
+        yield "    http-reuse always"
     # 503 is a worker's word for "busy, I did not start": `maxconn` is counted per HAProxy process.
     yield f"    retry-on conn-failure 503{' empty-response junk-response' if backend.has_repeatable_calls else ''}"
     yield f"    http-request wait-for-body time {total}"

@@ -7,6 +7,7 @@ from contextlib import suppress
 from enum import Enum, auto
 from time import monotonic
 
+from .deposit import Held
 from .wire import Head, Reader
 
 READ_BYTES = 64 * 1024
@@ -28,6 +29,7 @@ class Connection:
         "_unsent",
         "began",
         "deadline",
+        "held",
         "hold_until",
         "is_kept",
         "is_watched",
@@ -47,6 +49,7 @@ class Connection:
         self.began = monotonic()  # then
         self.until = 0.0  # whatever is under way has to be over, if the lobby minds
         self.deadline = 0.0  # of the call that is asked for
+        self.held: Held | None = None  # by the supervisor too
         self.hold_until = 0.0  # how long it may wait while another runs
         self.is_kept = True  # after the next answer
         self.is_watched = True  # for what comes
@@ -81,6 +84,8 @@ class Connection:
         except OSError:
             self.is_kept = False
             sent = len(data)
+        if self.held is not None:
+            self.held.note_answer()
         self._unsent = memoryview(data)[sent:] if sent < len(data) else b""
 
     def send_rest(self) -> None:

@@ -13,6 +13,7 @@ from time import monotonic
 from typing import Protocol
 
 from .connection import Connection, Stage
+from .deposit import Deposit
 from .wire import GO_ON, Malformed
 
 CONNECTIONS = 512
@@ -42,13 +43,17 @@ class Host(Protocol):
     def correct(self, connection: Connection, error: Malformed) -> None:
         """What came is no request."""
 
+    def dismiss(self, connection: Connection) -> None:
+        """Nothing of a request has come, and none that comes will be carried out."""
+
 
 class Lobby:
     """The connections of one listening socket. One thread at a time."""
 
-    def __init__(self, listener: socket.socket, host: Host) -> None:
+    def __init__(self, listener: socket.socket, host: Host, deposit: Deposit | None) -> None:
         self._listener = listener
         self._host = host
+        self._deposit = deposit
         self._selector = selectors.DefaultSelector()
         self._selector.register(listener, _READ)
         self._connections: set[Connection] = set()
@@ -95,6 +100,13 @@ class Lobby:
             self._expect(connection, monotonic() + TAKE_S)
         else:
             self._answered(connection)
+
+    def may_keep(self, connection: Connection) -> bool:
+        """Whether it may be used for another request: it is held elsewhere too, should this process die under that."""
+        if connection.held is None and self._deposit is not None:
+            connection.held = self._deposit.take(connection.stream)
+            return connection.held is not None
+        return True
 
     def go_on(self, connection: Connection) -> None:
         """Read the requests that came behind the one that has been answered."""
@@ -148,7 +160,7 @@ class Lobby:
         """Whoever has been idle for longest has to go; if nobody is, nobody comes in until one has left."""
         idle = [each for each in self._connections if each.is_idle]
         if idle:
-            self._drop(min(idle, key=lambda each: each.began))
+            self._host.dismiss(min(idle, key=lambda each: each.began))
         else:
             self._is_full = True
             with suppress(KeyError):
@@ -214,6 +226,8 @@ class Lobby:
             self._expect(connection, connection.until)
             if connection.head.headers.get("expect", "").lower() == "100-continue":
                 connection.send(GO_ON)
+                if connection.held is not None:
+                    connection.held.note_end()  # that was no answer
 
     def _expect(self, connection: Connection, until: float) -> None:
         connection.until = until
@@ -226,6 +240,8 @@ class Lobby:
             return
         connection.stage = Stage.READS
         connection.request_id = ""
+        if connection.held is not None:
+            connection.held.note_end()
         connection.reader.next()
         if not connection.is_watched:
             self._selector_set(connection, _READ)
@@ -259,6 +275,8 @@ class Lobby:
         self._timed.discard(connection)
         if connection.is_watched:
             self._selector.unregister(connection.stream)
+        if connection.held is not None and self._deposit is not None:
+            self._deposit.give_back(connection.stream, connection.held)
         connection.stream.close()
         if self._is_full:
             self._is_full = False

@@ -10,6 +10,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from .connection import Connection, Stage
+from .deposit import Deposit
 from .endpoint import Endpoint, Refused, busy, request_id_of
 from .lobby import Lobby
 from .wire import Answer, Malformed, written
@@ -25,10 +26,12 @@ AT_ONCE_S = 0.5
 class Reception:
     """A lobby and its host. One thread at a time."""
 
-    def __init__(self, listener: socket.socket, endpoint: Endpoint, app: WSGIApplication) -> None:
+    def __init__(
+        self, listener: socket.socket, endpoint: Endpoint, app: WSGIApplication, deposit: Deposit | None = None
+    ) -> None:
         self._endpoint = endpoint
         self._app = app
-        self.lobby = Lobby(listener, self)
+        self.lobby = Lobby(listener, self, deposit)
         self.waiting: deque[Connection] = deque()  # whole requests for a call, in the order they came
         self.is_busy = False  # a call runs
         self.is_overdue = False  # past its deadline
@@ -48,6 +51,13 @@ class Reception:
             self.refuse(connection, busy())
             self.lobby.go_on(connection)
         return min((each.hold_until for each in self.waiting), default=float("inf"))
+
+    def note_call(self, connection: Connection) -> None:
+        """The function is about to be called. Should this process die under it, that has to be told, if the connection
+        is one that may have been used before: by this caller, or by a proxy that has tried the call elsewhere first.
+        """
+        if connection.head.is_kept and connection.is_kept and self.lobby.may_keep(connection) and connection.held:
+            connection.held.note_call(connection.request_id)
 
     # What the lobby asks
 
@@ -95,6 +105,12 @@ class Reception:
         connection.is_kept = False
         self.answer(connection, self._endpoint.error(error.status, str(error), connection.request_id))
 
+    def dismiss(self, connection: Connection) -> None:
+        connection.request_id = request_id_of({})
+        connection.is_kept = False
+        data = written(self._endpoint.refused(busy(), connection.request_id), connection.request_id, is_kept=False)
+        self.lobby.answer(connection, data)
+
     def _greet_call(self, connection: Connection, left_s: float) -> None:
         head = connection.head
         self._endpoint.check_server(head.headers)
@@ -126,7 +142,8 @@ class Reception:
     def _is_kept(self, connection: Connection) -> bool:
         reader = connection.reader
         is_kept = reader.is_whole and reader.head is not None and reader.head.is_kept
-        connection.is_kept = connection.is_kept and is_kept and not self.is_stopping and not self.is_overdue
+        is_kept = connection.is_kept and is_kept and not self.is_stopping and not self.is_overdue
+        connection.is_kept = is_kept and self.lobby.may_keep(connection)
         return connection.is_kept
 
     def _send(self, connection: Connection, data: bytes) -> None:

@@ -23,6 +23,7 @@ from gunicorn.errors import HaltServer
 
 from .config import Instance
 from .exits import LOAD_FAILED, write_exit
+from .keeper import Keeper
 from .log import log
 from .ondemand import import_if_hidden
 from .streams import make_streams_forgiving
@@ -51,6 +52,7 @@ class Application(BaseApplication):  # type: ignore[misc]  # gunicorn comes with
     def __init__(self, instance: Instance) -> None:
         self.instance = instance
         self.stages = mmap.mmap(-1, len(instance.sockets))  # shared memory, written by the workers
+        self.keeper = Keeper(len(instance.sockets))
         super().__init__()
 
     def load_config(self) -> None:
@@ -79,7 +81,23 @@ class Supervisor(Arbiter):  # type: ignore[misc]  # gunicorn comes without types
         self._is_stopping = False
         self._was_ever_ready = False
         self._early_ends = 0
+        self._signalled, self._signal = os.pipe()
         super().__init__(app)
+
+    def start(self) -> None:
+        super().start()
+        for end in (self._signalled, self._signal):
+            os.set_blocking(end, False)
+        self.app.keeper.wake_by(self._signalled)
+        signal.set_wakeup_fd(self._signal, warn_on_full_buffer=False)
+
+    def wait_for_signals(self, timeout: float = 1.0) -> list[int]:
+        """And look after the workers' connections meanwhile."""
+        self.app.keeper.tend(timeout)
+        with suppress(BlockingIOError):
+            os.read(self._signalled, 4096)
+        signals: list[int] = super().wait_for_signals(timeout=0)
+        return signals
 
     def spawn_workers(self) -> None:
         for _ in range(self.num_workers - len(self.WORKERS)):
@@ -90,22 +108,24 @@ class Supervisor(Arbiter):  # type: ignore[misc]  # gunicorn comes without types
             worker = self.WORKERS.pop(pid, None)
             if worker is not None:
                 worker.tmp.close()
-                self._judge(worker.index, status)
+                how = f"signal {-status}" if status < 0 else f"status {status}"
+                self.app.keeper.settle(worker.index, how)
+                self._judge(worker.index, status, how)
         if self._is_stopping:
             self.kill_workers(signal.SIGTERM)
 
     def stop(self, graceful: bool = True) -> None:
         self._is_stopping = True
         super().stop(graceful)
+        self.app.keeper.linger()
 
-    def _judge(self, index: int, status: int) -> None:
+    def _judge(self, index: int, status: int, how: str) -> None:
         """Have the worker replaced, by returning (gunicorn starts what is missing), or end the instance."""
         if self._is_stopping:
             return
         was_ready = self.app.stages[index] == READY
         self._was_ever_ready |= READY in self.app.stages[:]  # a slice: iterating over an mmap gives no numbers
         self._early_ends = 0 if was_ready else self._early_ends + 1
-        how = f"signal {-status}" if status < 0 else f"status {status}"
         if was_ready or (self._was_ever_ready and status != LOAD_FAILED and self._early_ends < EARLY_ENDS):
             log("worker_replaced", worker=index, ended_with=how.replace(" ", "_"))
             return

@@ -122,6 +122,7 @@ class Serving:
     def _run(self, running: Running, call: Call) -> Answered | Failed | Unfit:
         """The one place where the turn is given away."""
         self._running = running
+        self._reception.note_call(running.connection)
         self._reception.is_busy = True
         self.begun += 1
         if self.relief_sleeps:

@@ -64,7 +64,8 @@ class ModelWorker(Worker):  # type: ignore[misc]  # gunicorn comes without types
             self._calls = self._loaded(instance)
             endpoint = Endpoint(instance, self.index)
             function = self._calls.binding.function
-            reception = Reception(listen(instance.sockets[self.index]), endpoint, OnDemand(endpoint, function))
+            listener, deposit = listen(instance.sockets[self.index]), self.app.keeper.deposit(self.index)
+            reception = Reception(listener, endpoint, OnDemand(endpoint, function), deposit)
             self._serving = Serving(reception, endpoint, self._calls, self)
         except LoadFailed as error:
             self._fail(error.reason, error.detail, kind="load_failed")

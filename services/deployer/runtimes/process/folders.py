@@ -42,6 +42,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     generation: int
     addresses: tuple[str, ...]
     started_at: datetime
+    keeps_connections: bool = False  # it was started with a harness that can
     memory_limit_bytes: int = 0
     request_timeout_s: float = 0.0
     process: Process | None = None  # None: about to be started

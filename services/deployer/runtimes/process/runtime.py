@@ -18,7 +18,7 @@ from services.core.errors import Unavailable, WorkloadRejected
 from services.core.ids import InstanceId
 from services.core.languages import R_MEMORY_BYTES, Language, language_of
 from services.core.ports import Observed, Workload
-from services.core.records import Desired
+from services.core.records import Bundle, Desired
 from services.deployer.runtimes.process import procfs
 from services.deployer.runtimes.process.ending import kill, told, until_ended
 from services.deployer.runtimes.process.folders import Folders, Record, write_whole
@@ -114,6 +114,7 @@ class ProcessRuntime:
                 addresses=record.addresses,
                 started_at=record.started_at,
                 is_alive=not record.has_ended,
+                keeps_connections=record.keeps_connections,
                 memory_bytes=self._memory.get(record.instance_id, 0),
                 memory_limit_bytes=record.memory_limit_bytes,
                 request_timeout_s=record.request_timeout_s,
@@ -160,7 +161,7 @@ class ProcessRuntime:
                 mark=self._owners.mark([record.mark for record in self._records.values()]),
                 variables=variables,
             )
-            self._prepare(workload, place)
+            self._prepare(workload, place, bundle)
             child = await asyncio.get_running_loop().run_in_executor(self._starter, spawn, workload, place)
         except Exception as error:  # not when cancelled: the process may come, and is adopted then
             self._records.pop(instance_id, None)
@@ -184,7 +185,7 @@ class ProcessRuntime:
         except ConfigError as error:
             raise WorkloadRejected(f"the model's environment variables cannot be opened: {error}") from error
 
-    def _prepare(self, workload: Workload, place: Place) -> None:
+    def _prepare(self, workload: Workload, place: Place, bundle: Bundle) -> None:
         desired = workload.desired
         self._folders.create(workload.instance_id, place.uid)
         record = Record(
@@ -194,6 +195,7 @@ class ProcessRuntime:
             generation=desired.generation,
             addresses=place.sockets,
             started_at=now(),
+            keeps_connections=bundle.language is Language.PYTHON,
             memory_limit_bytes=desired.memory_bytes,
             request_timeout_s=desired.request_timeout_s,
             mark=place.mark,
