@@ -11,6 +11,7 @@ from .deposit import Held
 from .wire import Head, Reader
 
 READ_BYTES = 64 * 1024
+WHOLE_BYTES = 32 * 1024  # are sent as a whole or not at all, whenever this process dies
 
 
 class Stage(Enum):
@@ -77,6 +78,9 @@ class Connection:
 
     def send(self, data: bytes | memoryview) -> None:
         """Send as much as goes; `has_unsent` tells whether there is more. What nobody takes any more is dropped."""
+        held = self.held
+        if held is not None and len(data) > WHOLE_BYTES:
+            held.note_answer()
         try:
             sent = self.stream.send(data)
         except BlockingIOError:
@@ -84,8 +88,8 @@ class Connection:
         except OSError:
             self.is_kept = False
             sent = len(data)
-        if self.held is not None:
-            self.held.note_answer()
+        if held is not None:
+            held.note_answer()
         self._unsent = memoryview(data)[sent:] if sent < len(data) else b""
 
     def send_rest(self) -> None:

@@ -79,7 +79,7 @@ class Keeper:
         self._take_over(slot)
         page = self._ledger.pages[slot]
         for kept in [each for each in self._places.values() if each.slot == slot]:
-            self._part_with(kept, told(page, kept.place, how))
+            self._part_with(kept, told(page, kept.place, how, has_asked=_has_asked(kept.stream)))
 
     def linger(self) -> None:
         """At the very end: give those who were told something a moment to take it."""
@@ -128,15 +128,26 @@ class Keeper:
         self._kept, self._places, self._leaving = {}, {}, set()
 
 
-def told(page: Page, place: int, how: str) -> bytes:
-    """What is said on a connection to a worker that has ended so; nothing, when an answer was begun."""
+def told(page: Page, place: int, how: str, *, has_asked: bool) -> bytes:
+    """What is said on a connection to a worker that has ended so; nothing, when an answer was begun.
+
+    Who asks has been answered: the worker did not come to write that down.
+    """
     match page.owed(place):
-        case Owed.FAILURE:
+        case Owed.FAILURE if not has_asked:
             return _answer(502, f"the worker ended with {how} during the call", page.request_id(place))
-        case Owed.REFUSAL:
+        case Owed.FAILURE | Owed.REFUSAL:
             return _answer(503, "the worker ended before the call began", b32encode(os.urandom(10)).decode())
         case Owed.NOTHING:
             return b""
+
+
+def _has_asked(stream: socket.socket) -> bool:
+    """A request lies there that the worker did not read."""
+    try:
+        return bool(stream.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
+    except OSError:
+        return False
 
 
 def _answer(status: int, reason: str, request_id: str) -> bytes:
