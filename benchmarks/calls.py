@@ -14,8 +14,8 @@ from benchmarks.stage import Stage
 HOW = (
     "One trivial function, one instance with one worker. The same call through the router (TCP, token checked) and "
     "straight to the instance's own socket, in turn from one process. Kept: the caller keeps its connections. New: "
-    "each call opens one. The router itself opens a new one to the instance for every call, so that a worker that "
-    "dies under it is told to the caller."
+    "each call opens one. The router keeps its own to the instance, which holds them in a second process, so that a "
+    "worker that dies under a call is told to the caller."
 )
 ROUNDS = 2000
 FLOOD_S = 6.0
