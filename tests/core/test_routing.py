@@ -177,6 +177,17 @@ def test_a_backend_knows_whether_its_models_calls_may_run_twice(has_repeatable_c
     assert table.backends[ONE].has_repeatable_calls is has_repeatable_calls
 
 
+@pytest.mark.parametrize(("first", "second"), [(True, True), (True, False), (False, False)])
+def test_connections_are_kept_only_to_a_version_all_of_whose_instances_do(first: bool, second: bool) -> None:
+    some = [replace(instance(name), keeps_connections=keeps) for name, keeps in (("i", first), ("j", second))]
+    assert route_table(known(*some)).backends[ONE].keeps_connections is (first and second)
+
+
+def test_an_instance_that_exited_is_not_asked_whether_it_kept_connections() -> None:
+    gone, here = instance("i", InstancePhase.EXITED), replace(instance("j"), keeps_connections=True)
+    assert route_table(known(gone, here)).backends[ONE].keeps_connections
+
+
 # Canaries
 
 

@@ -79,7 +79,9 @@ def _version(version: VersionId, backend: Backend) -> Iterable[str]:
         yield "    no option http-server-close"
         yield "    http-reuse always"
     # 503 is a worker's word for "busy, I did not start": `maxconn` is counted per HAProxy process.
-    yield f"    retry-on conn-failure 503{' empty-response junk-response' if backend.has_repeatable_calls else ''}"
+    # 502 is its supervisor's word for "it died under the call".
+    again = " empty-response junk-response 502" if backend.has_repeatable_calls else ""
+    yield f"    retry-on conn-failure 503{again}"
     yield f"    http-request wait-for-body time {total}"
     # How long a busy worker holds the call before it refuses it: to the end, if it cannot be sent elsewhere.
     yield f"    http-request set-header X-Modelway-Hold-Ms {ms(HOLD_S)[:-2]}"

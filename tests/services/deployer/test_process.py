@@ -141,6 +141,13 @@ async def test_an_instance_that_does_not_listen_to_its_end_is_made_to(runtime: P
     assert harness_processes(bench.instances_dir) == []
 
 
+async def test_an_instance_of_a_python_function_keeps_connections_also_for_the_next_deployer(
+    runtime: ProcessRuntime, bench: Bench
+) -> None:
+    await run(runtime, bench, "")
+    assert [each.keeps_connections for each in await bench.runtime().observe()] == [True]
+
+
 async def test_an_instance_killed_from_outside_is_told_by_its_signal(runtime: ProcessRuntime, bench: Bench) -> None:
     instance = await run(runtime, bench, "")
     os.kill(harness_processes(bench.instances_dir)[0], signal.SIGKILL)

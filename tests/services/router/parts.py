@@ -170,6 +170,10 @@ class Callers:
         command = [sys.executable, str(HERE / "callers.py"), str(place.port), path, str(connections), str(delay_s)]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def finish(self) -> Outcome:
         said, _ = self._process.communicate(timeout=START_S)
         return Outcome(**json.loads(said))

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 from msgspec.structs import replace
 
@@ -19,7 +20,17 @@ from services.router.haproxy.dataplane import HAProxy
 from services.router.haproxy.versions import IDLE_CONNECTIONS
 from tests.harness.instances import INSTANCE, Running
 from tests.parts import wait_until_async
-from tests.services.router.parts import LATEST, VERSION, Callers, HAProxyProcess, Outcome, Place, StandIn, open_table
+from tests.services.router.parts import (
+    CONNECTIONS,
+    LATEST,
+    VERSION,
+    Callers,
+    HAProxyProcess,
+    Outcome,
+    Place,
+    StandIn,
+    open_table,
+)
 from tests.services.router.test_changes import settle_alone
 
 WORKERS = 3
@@ -81,7 +92,12 @@ async def until_all_answer(instance: Running, client: httpx.AsyncClient) -> None
 async def load(place: Place) -> AsyncIterator[Callable[[], Awaitable[Outcome]]]:
     """Callers that keep their connections; what is given tells what they saw."""
     callers = Callers(place, delay_s=0)
+
+    async def have_called() -> bool:
+        return len(psutil.Process(callers.pid).net_connections("tcp")) >= CONNECTIONS
+
     try:
+        await wait_until_async(have_called, what="the callers call")
         yield lambda: asyncio.to_thread(callers.finish)
     finally:
         callers.kill()
@@ -123,6 +139,23 @@ async def test_a_call_that_kills_its_worker_is_told_and_not_repeated(
         assert answer.json()["errors"] == ["the worker ended with signal 9 during the call"]
         assert answer.json()["request_id"] == answer.headers["X-Request-Id"]
         assert len(marks(instance)) == number
+
+
+async def test_a_call_that_may_run_again_is_answered_by_another_worker(
+    data_plane: HAProxy, instance: Running, client: httpx.AsyncClient
+) -> None:
+    instance.write(
+        "import os\nfrom pathlib import Path\ndef predict(once=False):\n"
+        "    if once and not Path('marks').exists():\n        Path('marks').touch()\n        os.kill(os.getpid(), 9)\n"
+        "    return os.getpid()\n"
+    )
+    instance.ready(workers=WORKERS)
+    table = kept(instance)
+    backends = {VERSION: replace(table.backends[VERSION], has_repeatable_calls=True)}
+    await settle_alone(data_plane, replace(table, backends=backends))
+    await until_all_answer(instance, client)
+    answer = await client.post(LATEST, json={"data": {"once": True}})
+    assert (answer.status_code, (instance.project / "marks").exists()) == (200, True)
 
 
 async def test_workers_that_die_under_load_lose_no_call_that_they_had_not_begun(
