@@ -7,7 +7,7 @@ from contextlib import suppress
 from enum import Enum, auto
 from time import monotonic
 
-from .deposit import Held
+from .ledger import Held
 from .wire import Head, Reader
 
 READ_BYTES = 64 * 1024
@@ -88,9 +88,12 @@ class Connection:
         except OSError:
             self.is_kept = False
             sent = len(data)
-        if held is not None:
+        if sent == len(data):
+            self._unsent = b""
+            return
+        self._unsent = memoryview(data)[sent:]
+        if held is not None and sent:
             held.note_answer()
-        self._unsent = memoryview(data)[sent:] if sent < len(data) else b""
 
     def send_rest(self) -> None:
         self.send(self._unsent)

@@ -11,55 +11,31 @@ from __future__ import annotations
 import socket
 from contextlib import suppress
 
-from .ledger import PLACES, Owed, Page
-
-
-class Held:
-    """A connection that the supervisor has too. `page` and `place` say where it is noted what it is owed."""
-
-    __slots__ = ("page", "place")
-
-    def __init__(self, page: Page, place: int) -> None:
-        self.page = page
-        self.place = place
-
-    def note_call(self, request_id: str) -> None:
-        """The function is about to be called for it."""
-        self.page.note_call(self.place, request_id)
-
-    def note_answer(self) -> None:
-        """Some of an answer has been sent."""
-        self.page.note(self.place, Owed.NOTHING)
-
-    def note_end(self) -> None:
-        """The answer has been sent, and another request may come."""
-        self.page.note(self.place, Owed.REFUSAL)
+from .ledger import PLACES, Held, Ledger
 
 
 class Deposit:
     """Where a worker leaves its connections. Nothing here waits."""
 
-    def __init__(self, supervisor: socket.socket, page: Page) -> None:
+    def __init__(self, supervisor: socket.socket, ledger: Ledger, slot: int) -> None:
         self._supervisor = supervisor
-        self._page = page
-        self._free = list(range(PLACES))
-        page.clear()
+        self._free = [ledger.held(slot, place) for place in range(PLACES)]
 
     def take(self, stream: socket.socket) -> Held | None:
         """Have the supervisor hold it. None when it cannot: then it has to end with its answer."""
         if not self._free:
             return None
-        place = self._free.pop()
-        self._page.note(place, Owed.NOTHING)  # what comes before its second request, a proxy sees as any end
+        held = self._free.pop()
+        held.note_answer()
         try:
-            socket.send_fds(self._supervisor, [bytes([place])], [stream.fileno()])
+            socket.send_fds(self._supervisor, [bytes([held.place])], [stream.fileno()])
         except OSError:  # full: the supervisor has other things to do; or it is no more
-            self._free.append(place)
+            self._free.append(held)
             return None
-        return Held(self._page, place)
+        return held
 
     def give_back(self, stream: socket.socket, held: Held) -> None:
         """It is over. Closing alone would not end it: the supervisor notices the end, and closes its own."""
         with suppress(OSError):
             stream.shutdown(socket.SHUT_RDWR)
-        self._free.append(held.place)
+        self._free.append(held)

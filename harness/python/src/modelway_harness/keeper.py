@@ -17,7 +17,7 @@ from contextlib import suppress
 from time import monotonic
 
 from .deposit import Deposit
-from .ledger import PLACES, Ledger, Owed, Page
+from .ledger import FAILURE, PLACES, REFUSAL, Held, Ledger
 from .wire import Answer, written
 
 LEAVE_S = 2.0  # for the other side to close after us
@@ -56,7 +56,7 @@ class Keeper:
 
     def deposit(self, slot: int) -> Deposit:
         """For the worker there, in its own process."""
-        return Deposit(self._pairs[slot][1], self._ledger.pages[slot])
+        return Deposit(self._pairs[slot][1], self._ledger, slot)
 
     def wake_by(self, descriptor: int) -> None:
         """Also return from `tend` when `descriptor` is readable. Whoever makes it so, empties it."""
@@ -77,9 +77,8 @@ class Keeper:
     def settle(self, slot: int, how: str) -> None:
         """The worker there has ended: tell everybody who was connected to it."""
         self._take_over(slot)
-        page = self._ledger.pages[slot]
         for kept in [each for each in self._places.values() if each.slot == slot]:
-            self._part_with(kept, told(page, kept.place, how, has_asked=_has_asked(kept.stream)))
+            self._part_with(kept, told(self._ledger.held(slot, kept.place), how, has_asked=_has_asked(kept.stream)))
 
     def linger(self) -> None:
         """At the very end: give those who were told something a moment to take it."""
@@ -128,18 +127,16 @@ class Keeper:
         self._kept, self._places, self._leaving = {}, {}, set()
 
 
-def told(page: Page, place: int, how: str, *, has_asked: bool) -> bytes:
+def told(held: Held, how: str, *, has_asked: bool) -> bytes:
     """What is said on a connection to a worker that has ended so; nothing, when an answer was begun.
 
     Who asks has been answered: the worker did not come to write that down.
     """
-    match page.owed(place):
-        case Owed.FAILURE if not has_asked:
-            return _answer(502, f"the worker ended with {how} during the call", page.request_id(place))
-        case Owed.FAILURE | Owed.REFUSAL:
-            return _answer(503, "the worker ended before the call began", b32encode(os.urandom(10)).decode())
-        case Owed.NOTHING:
-            return b""
+    if held.owed == FAILURE and not has_asked:
+        return _answer(502, f"the worker ended with {how} during the call", held.request_id)
+    if held.owed in (FAILURE, REFUSAL):
+        return _answer(503, "the worker ended before the call began", b32encode(os.urandom(10)).decode())
+    return b""  # also for a number that nobody wrote but the user's code
 
 
 def _has_asked(stream: socket.socket) -> bool:

@@ -7,52 +7,50 @@ supervisor keeps, by its place, there is what it is owed.
 from __future__ import annotations
 
 import mmap
-from enum import IntEnum
 
 PLACES = 64  # connections of one worker that are kept
-_ID_BYTES = 16
+_ID_BYTES = 16  # every request id has as many
 _PAGE_BYTES = PLACES * (1 + _ID_BYTES)
 
 
-class Owed(IntEnum):
-    """What the other end of a connection is still to be told."""
-
-    REFUSAL = 0  # whatever it has asked for, nothing was begun
-    FAILURE = 1  # the function was called for it
-    NOTHING = 2  # an answer was sent, or a part of one
-
-    @classmethod
-    def _missing_(cls, value: object) -> Owed:
-        return cls.NOTHING  # the user's code can write there too
+# What the other end of a connection is still to be told.
+REFUSAL = 0  # whatever it has asked for, nothing was begun
+FAILURE = 1  # the function was called for it
+NOTHING = 2  # an answer was sent, or a part of one
 
 
-class Page:
-    """Of one worker. A process that the worker forks has it too, and is not to write."""
+class Held:
+    """A connection that the supervisor has, too; what it is owed is noted here, as seldom and as quickly as can be."""
 
-    __slots__ = ("_at", "_shared")
+    __slots__ = ("_at", "_id_at", "_shared", "place")
 
-    def __init__(self, shared: mmap.mmap, slot: int) -> None:
+    def __init__(self, shared: mmap.mmap, at: int, id_at: int, place: int) -> None:
         self._shared = shared
-        self._at = slot * _PAGE_BYTES
+        self._at = at
+        self._id_at = slice(id_at, id_at + _ID_BYTES)
+        self.place = place
 
-    def note(self, place: int, owed: Owed) -> None:
-        self._shared[self._at + place] = owed
+    def note_call(self, request_id: str) -> None:
+        """The function is about to be called for it."""
+        self._shared[self._id_at] = request_id.encode()
+        self._shared[self._at] = FAILURE
 
-    def note_call(self, place: int, request_id: str) -> None:
-        """The function is about to be called."""
-        at = self._at + PLACES + place * _ID_BYTES
-        self._shared[at : at + _ID_BYTES] = request_id.encode().ljust(_ID_BYTES)[:_ID_BYTES]
-        self._shared[self._at + place] = Owed.FAILURE
+    def note_answer(self) -> None:
+        """Some of an answer has been sent, or there is none to be sent."""
+        self._shared[self._at] = NOTHING
 
-    def owed(self, place: int) -> Owed:
-        return Owed(self._shared[self._at + place])
+    def note_end(self) -> None:
+        """All of an answer has been sent, and another request may come."""
+        self._shared[self._at] = REFUSAL
 
-    def request_id(self, place: int) -> str:
-        at = self._at + PLACES + place * _ID_BYTES
-        return self._shared[at : at + _ID_BYTES].decode().rstrip()
+    @property
+    def owed(self) -> int:
+        return self._shared[self._at]
 
-    def clear(self) -> None:
-        self._shared[self._at : self._at + _PAGE_BYTES] = bytes(_PAGE_BYTES)
+    @property
+    def request_id(self) -> str:
+        """Of the last call."""
+        return self._shared[self._id_at].decode("latin-1")
 
 
 class Ledger:
@@ -60,4 +58,7 @@ class Ledger:
 
     def __init__(self, slots: int) -> None:
         self._shared = mmap.mmap(-1, slots * _PAGE_BYTES)
-        self.pages = [Page(self._shared, slot) for slot in range(slots)]
+
+    def held(self, slot: int, place: int) -> Held:
+        at = slot * _PAGE_BYTES
+        return Held(self._shared, at + place, at + PLACES + place * _ID_BYTES, place)

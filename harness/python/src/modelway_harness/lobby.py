@@ -105,8 +105,7 @@ class Lobby:
         """Whether it may be used for another request: it is held elsewhere too, should this process die under that."""
         if connection.held is None and self._deposit is not None:
             connection.held = self._deposit.take(connection.stream)
-            return connection.held is not None
-        return True
+        return connection.held is not None or self._deposit is None
 
     def go_on(self, connection: Connection) -> None:
         """Read the requests that came behind the one that has been answered."""
@@ -226,8 +225,6 @@ class Lobby:
             self._expect(connection, connection.until)
             if connection.head.headers.get("expect", "").lower() == "100-continue":
                 connection.send(GO_ON)
-                if connection.held is not None:
-                    connection.held.note_end()  # that was no answer
 
     def _expect(self, connection: Connection, until: float) -> None:
         connection.until = until
@@ -249,6 +246,8 @@ class Lobby:
     def _bid_farewell(self, connection: Connection) -> None:
         """Close in two steps: who is still sending would otherwise lose the answer."""
         connection.stage = Stage.LEAVES
+        if connection.held is not None:
+            connection.held.note_answer()
         connection.say_bye()
         if not connection.is_watched:
             self._selector_set(connection, _READ)

@@ -56,7 +56,9 @@ class Reception:
         """The function is about to be called. Should this process die under it, that has to be told, if the connection
         is one that may have been used before: by this caller, or by a proxy that has tried the call elsewhere first.
         """
-        if connection.head.is_kept and connection.is_kept and self.lobby.may_keep(connection) and connection.held:
+        if connection.held is None and connection.is_kept and connection.head.is_kept:
+            self.lobby.may_keep(connection)
+        if connection.held is not None:
             connection.held.note_call(connection.request_id)
 
     # What the lobby asks
@@ -143,7 +145,7 @@ class Reception:
         reader = connection.reader
         is_kept = reader.is_whole and reader.head is not None and reader.head.is_kept
         is_kept = connection.is_kept and is_kept and not self.is_stopping and not self.is_overdue
-        connection.is_kept = is_kept and self.lobby.may_keep(connection)
+        connection.is_kept = is_kept and (connection.held is not None or self.lobby.may_keep(connection))
         return connection.is_kept
 
     def _send(self, connection: Connection, data: bytes) -> None:
