@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import socket
 from contextlib import suppress
 from enum import Enum, auto
 from time import monotonic
+from typing import TYPE_CHECKING
 
 from .wire import Head, Reader
+
+if TYPE_CHECKING:
+    from .dialect import Dialect
 
 READ_BYTES = 64 * 1024
 
@@ -28,7 +34,9 @@ class Connection:
         "_unsent",
         "began",
         "deadline",
+        "dialect",
         "hold_until",
+        "is_gone",
         "is_kept",
         "is_watched",
         "reader",
@@ -47,8 +55,10 @@ class Connection:
         self.began = monotonic()  # then
         self.until = 0.0  # whatever is under way has to be over, if the lobby minds
         self.deadline = 0.0  # of the call that is asked for
+        self.dialect: Dialect | None = None  # that it is asked for in; None when no call is
         self.hold_until = 0.0  # how long it may wait while another runs
         self.is_kept = True  # after the next answer
+        self.is_gone = False  # nobody takes what is sent
         self.is_watched = True  # for what comes
         self._unsent: bytes | memoryview = b""
 
@@ -74,23 +84,46 @@ class Connection:
 
     def send(self, data: bytes | memoryview) -> None:
         """Send as much as goes; `has_unsent` tells whether there is more. What nobody takes any more is dropped."""
+        if self._unsent:
+            data = bytes(self._unsent) + data
         try:
             sent = self.stream.send(data)
         except BlockingIOError:
             sent = 0
         except OSError:
             self.is_kept = False
+            self.is_gone = True
             sent = len(data)
         self._unsent = memoryview(data)[sent:] if sent < len(data) else b""
 
     def send_rest(self) -> None:
-        self.send(self._unsent)
+        rest, self._unsent = self._unsent, b""
+        self.send(rest)
 
     @property
     def has_unsent(self) -> bool:
         return bool(self._unsent)
 
+    def hear_no_more(self) -> None:
+        """Nobody can send any more; what was sent can still be received."""
+        with suppress(OSError):
+            self.stream.shutdown(socket.SHUT_RD)
+
     def say_bye(self) -> None:
         """No more will be sent."""
         with suppress(OSError):
             self.stream.shutdown(socket.SHUT_WR)
+
+
+def above_standard(stream: socket.socket) -> socket.socket:
+    """The same under another number, when the function has closed a standard descriptor and `stream` got its number.
+
+    What is printed would go to a caller otherwise. The standard descriptors lead nowhere from now on.
+    """
+    held = stream.detach()
+    moved = socket.socket(fileno=fcntl.fcntl(held, fcntl.F_DUPFD_CLOEXEC, 3))
+    os.close(held)
+    while (nowhere := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(nowhere, True)
+    os.close(nowhere)
+    return moved
