@@ -18,7 +18,7 @@ from modelway_harness.app import create_app
 from modelway_harness.calls import Calls
 from modelway_harness.config import Instance
 from modelway_harness.endpoint import Endpoint
-from modelway_harness.inference import Inference
+from modelway_harness.inference.dialect import Inference
 from modelway_harness.reception import Reception
 from modelway_harness.relief import Relief
 from modelway_harness.serving import Serving

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from modelway_harness.calls import Answered, Calls, Unfit
 from modelway_harness.endpoint import Refused
-from modelway_harness.inference import Inference
-from modelway_harness.tensors import DATATYPES
+from modelway_harness.inference.dialect import Inference
+from modelway_harness.inference.tensors import DATATYPES
 from modelway_harness.wire import Head
 from numpy.typing import NDArray
 

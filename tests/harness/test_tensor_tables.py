@@ -18,10 +18,10 @@ import json, sys
 import pandas as pd
 
 from modelway_harness.binding import Binding, DoesNotFit
-from modelway_harness.inference_request import read
-from modelway_harness.results import NotTensors, tensors_of
-from modelway_harness.slots import Slots
-from modelway_harness.tensors import NoTensor
+from modelway_harness.inference.request import read
+from modelway_harness.inference.results import NotTensors, tensors_of
+from modelway_harness.inference.slots import Slots
+from modelway_harness.inference.tensors import NoTensor
 
 def series(x: pd.Series): return x * 2
 def table(rows: pd.DataFrame): return rows.assign(sum=rows.a + rows.b)

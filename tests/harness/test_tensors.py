@@ -11,8 +11,8 @@ import numpy
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from modelway_harness.results import of_array, of_lists
-from modelway_harness.tensors import (
+from modelway_harness.inference.results import of_array, of_lists
+from modelway_harness.inference.tensors import (
     DATATYPES,
     NoTensor,
     Tensor,

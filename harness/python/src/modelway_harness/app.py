@@ -13,8 +13,8 @@ from werkzeug.exceptions import HTTPException, NotFound
 
 from .dialect import Dialect
 from .endpoint import Endpoint, Refused, request_id_of
-from .inference import Inference
-from .inference_app import add_inference, is_inference
+from .inference.app import add_inference, is_inference
+from .inference.dialect import Inference
 from .wire import Answer
 
 

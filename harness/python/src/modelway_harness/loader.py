@@ -52,7 +52,7 @@ def source(project_dir: Path, file: str, function: str) -> Sourced:
     script = _script(project_dir, file)
     _put_first_on_path(project_dir, script.parent)
     if script.name == MLFLOW_MODEL:
-        from .mlflow_model import load_model  # the others need nothing of it
+        from .mlflow.model import load_model  # the others need nothing of it
 
         return Sourced(script, file, None, load_model(script.parent, file), function)
     module = _imported(script, file, project_dir)

@@ -16,8 +16,8 @@ from .docstrings import docstring_of
 from .encoding import NotJson, encode
 from .flow import EVENTS, LINES
 from .forms import Named
-from .inference_openapi import paths
-from .slots import Slots
+from .inference.openapi import paths
+from .inference.slots import Slots
 from .whole import TakesWhole
 
 Json = dict[str, Any]

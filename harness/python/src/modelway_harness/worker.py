@@ -28,7 +28,7 @@ from .endpoint import Endpoint
 from .example import answer_example
 from .exits import FAILED, LOAD_FAILED, OVERDUE, end_now, write_exit
 from .hooks import Hooks
-from .inference import Inference
+from .inference.dialect import Inference
 from .loader import LoadFailed, Sourced, begin, load
 from .log import log
 from .ondemand import OnDemand

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from itertools import chain
 from typing import Any
 
-from .encoding import NotJson, encode
+from ..encoding import NotJson, encode
 from .tensors import BYTES, MOST_DIMENSIONS, OF_ARRAYS, NoTensor, Tensor, as_bytes, packed
 
 _KINDS = "biufUS"  # NumPy's kinds that are datatypes

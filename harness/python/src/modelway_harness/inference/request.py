@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .decoding import NotReadable, decode
+from ..decoding import NotReadable, decode
+from ..wording import cut, json_kind
 from .tensors import NoTensor, Tensor, datatype_of, from_binary, from_json, shape_of
-from .wording import cut, json_kind
 
 _SHOWN = 80
 

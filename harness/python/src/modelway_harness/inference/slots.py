@@ -19,13 +19,13 @@ from inspect import Parameter, signature
 from math import prod
 from typing import Any, NamedTuple
 
-from .annotations import Forms, annotations_of, hints_of
-from .arrays import dtype_of
-from .inference_request import Request
-from .leaves import LEAVES
+from ..annotations import Forms, annotations_of, hints_of
+from ..arrays import dtype_of
+from ..leaves import LEAVES
+from ..whole import TakesWhole
+from ..wording import quoted
+from .request import Request
 from .tensors import BYTES, DATATYPES, NoTensor, Tensor
-from .whole import TakesWhole
-from .wording import quoted
 
 _SINGLE = {float: "FP64", int: "INT64", bool: "BOOL", str: BYTES, bytes: BYTES, bytearray: BYTES, timedelta: "FP64"}
 # What the protocol and its clients mean by parameters of these names is not for the function.

@@ -12,15 +12,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .binding import DoesNotFit
-from .forms import Schema
-from .loader import LoadFailed
-from .mlflow_data import data_form
-from .mlflow_inputs import kind_of
-from .mlflow_types import Spec
-from .traces import trace_of
-from .whole import TakesWhole
-from .wording import cut, described
+from ..binding import DoesNotFit
+from ..forms import Schema
+from ..loader import LoadFailed
+from ..traces import trace_of
+from ..whole import TakesWhole
+from ..wording import cut, described
+from .data import data_form
+from .inputs import kind_of
+from .types import Spec
 
 EXAMPLE_BYTES = 256 * 1024
 _JUDGES = ("mlflow.models.utils", "mlflow.types.type_hints", "mlflow.pyfunc.utils.data_validation")

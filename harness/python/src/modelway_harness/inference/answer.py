@@ -6,10 +6,10 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from .inference_request import Request
+from ..wire import Answer
+from ..wording import quoted
+from .request import Request
 from .tensors import NoTensor, Tensor
-from .wire import Answer
-from .wording import quoted
 
 JSON_LENGTH = "Inference-Header-Content-Length"
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from .forms import Misfit, step, wrong
-from .mlflow_types import Spec, depth_of, is_required
-from .wording import counted, quoted
+from ..forms import Misfit, step, wrong
+from ..wording import counted, quoted
+from .types import Spec, depth_of, is_required
 
 SPLIT, RECORDS, INSTANCES, INPUTS = WORDS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 

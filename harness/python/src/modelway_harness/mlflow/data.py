@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .forms import Convert, Form, Misfit, Named, Schema, step
-from .mlflow_cells import WORDS
-from .mlflow_inputs import Kind
-from .mlflow_types import Spec, parameter_of
-from .shapes import record_of
-from .wording import quoted
+from ..forms import Convert, Form, Misfit, Named, Schema, step
+from ..shapes import record_of
+from ..wording import quoted
+from .cells import WORDS
+from .inputs import Kind
+from .types import Spec, parameter_of
 
 PARAMS = "params"
 

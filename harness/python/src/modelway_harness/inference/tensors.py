@@ -13,8 +13,8 @@ from itertools import chain
 from math import isfinite, prod
 from typing import Any
 
-from .forms import EXACT_FLOATS
-from .wording import counted, json_kind
+from ..forms import EXACT_FLOATS
+from ..wording import counted, json_kind
 
 MOST_DIMENSIONS = 32
 MOST_EMPTY = 65536  # places for elements that a tensor without any may have: its lists are made all the same

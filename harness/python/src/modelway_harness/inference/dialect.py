@@ -10,16 +10,16 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from . import __version__
-from .binding import Binding, DoesNotFit
-from .calls import Answered
-from .config import Instance
-from .dialect import Asked
-from .endpoint import Refused
-from .wire import Answer, Head
+from .. import __version__
+from ..binding import Binding, DoesNotFit
+from ..calls import Answered
+from ..config import Instance
+from ..dialect import Asked
+from ..endpoint import Refused
+from ..wire import Answer, Head
 
 if TYPE_CHECKING:
-    from .inference_request import Request
+    from .request import Request
     from .slots import Slots
 
 EXTENSIONS = ["binary_tensor_data"]
@@ -63,7 +63,7 @@ class Inference:
             raise Refused(404, f"there is no version {version!r} of {name!r} here; this is version {self._version!r}")
 
     def asked(self, head: Head, body: bytes, binding: Binding) -> Asked:
-        from .inference_request import BadRequest, read
+        from .request import BadRequest, read
         from .tensors import NoTensor
 
         name, _ = _named(head.path)
@@ -82,7 +82,7 @@ class Inference:
         return answer
 
     def error(self, status: int, reason: str, _request_id: str) -> Answer:
-        from .inference_result import refusal
+        from .answer import refusal
 
         return refusal(status, re.sub(r"\Adata(?=[.\[])", "inputs", reason))  # binding names places in `data`
 
@@ -104,7 +104,7 @@ class Inference:
         return {"name": "modelway", "version": __version__, "extensions": EXTENSIONS}
 
     def _encoded(self, result: object, request: Request, name: str) -> Answer:
-        from .inference_result import answer
+        from .answer import answer
         from .results import tensors_of
 
         return answer(request, tensors_of(result), model=name, version=self._version)

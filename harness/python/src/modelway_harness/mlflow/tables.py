@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from .forms import Convert, Misfit, Named, Schema, step
-from .mlflow_cells import INPUTS, INSTANCES, RECORDS, SPLIT, Cells, are_objects, by_column, by_place, by_row, split
-from .mlflow_types import Spec, cell_of, is_required
-from .shapes import list_of
-from .wording import described, quoted
+from ..forms import Convert, Misfit, Named, Schema, step
+from ..shapes import list_of
+from ..wording import described, quoted
+from .cells import INPUTS, INSTANCES, RECORDS, SPLIT, Cells, are_objects, by_column, by_place, by_row, split
+from .types import Spec, cell_of, is_required
 
 _DTYPES = {"integer": "int32", "long": "int64", "float": "float32", "double": "float64", "datetime": "datetime64[ns]"}
 

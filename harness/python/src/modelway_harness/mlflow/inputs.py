@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from . import arrays
-from .forms import Convert, Misfit, Schema, step, wrong
-from .frames import form_of as frame_form_of
-from .mlflow_cells import INPUTS, INSTANCES, RECORDS, SPLIT, are_objects, by_row, split
-from .mlflow_tables import Table, Unnamed
-from .mlflow_types import Spec
-from .wording import quoted
+from .. import arrays
+from ..forms import Convert, Misfit, Schema, step, wrong
+from ..frames import form_of as frame_form_of
+from ..wording import quoted
+from .cells import INPUTS, INSTANCES, RECORDS, SPLIT, are_objects, by_row, split
+from .tables import Table, Unnamed
+from .types import Spec
 
 
 class Kind(Protocol):

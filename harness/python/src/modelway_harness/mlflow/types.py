@@ -10,9 +10,9 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from .forms import ANYTHING, BOOLEAN, NULL, NUMBER, TEXT, WHOLE, Form, Misfit, Named, shown
-from .leaves import LEAVES
-from .shapes import list_of, mapping_of, one_form_of, record_of
+from ..forms import ANYTHING, BOOLEAN, NULL, NUMBER, TEXT, WHOLE, Form, Misfit, Named, shown
+from ..leaves import LEAVES
+from ..shapes import list_of, mapping_of, one_form_of, record_of
 
 Spec = Mapping[str, Any]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from flask import Flask, Response
 
-from .inference import Inference
+from .dialect import Inference
 
 PREFIX = "/v2"
 
