@@ -62,11 +62,11 @@ fmt: $(READY) ## formats the code and sorts its imports
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-lock: $(READY) ## writes requirements.lock and tests/locks/*.lock anew, with the newest versions that fit
+lock: $(READY) ## writes requirements.lock and {tests,benchmarks}/locks/*.lock anew, with the newest versions that fit
 	@$(BIN)/uv pip compile pyproject.toml $(DISTRIBUTIONS:%=%/pyproject.toml) --universal --python-version 3.11 \
 	    --all-extras --generate-hashes --no-annotate --upgrade --quiet \
 	    --custom-compile-command "make lock" --output-file requirements.lock
-	@for each in tests/locks/*.in; do $(BIN)/uv pip compile $$each --universal --python-version 3.11 \
+	@for each in tests/locks/*.in benchmarks/locks/*.in; do $(BIN)/uv pip compile $$each --universal --python-version 3.11 \
 	    --generate-hashes --no-annotate --upgrade --quiet --custom-compile-command "make lock" \
 	    --output-file $${each%.in}.lock || exit 1; done
 

@@ -7,21 +7,18 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 
 import structlog
 
-from benchmarks import api, calls, changes, growth, harness, idle, many, publish, reads, up
-from benchmarks.figures import Figure, Result
+from benchmarks import api, calls, changes, growth, harness, idle, many, peers, publish, reads, up
+from benchmarks.figures import RESULTS, Figure, Found, Result
 from benchmarks.machine import describe
 from benchmarks.stage import Stage
 
-RESULTS = Path(__file__).with_name("results")
-
 # In this order: `idle` looks at a platform on which nothing has happened yet.
-BENCHMARKS: dict[str, tuple[Callable[[Stage], Sequence[Figure]], str]] = {
+BENCHMARKS: dict[str, tuple[Callable[[Stage], Sequence[Figure] | Found], str]] = {
     module.__name__.rpartition(".")[2]: (module.run, module.HOW)
-    for module in (idle, publish, calls, harness, up, reads, growth, changes, many, api)
+    for module in (idle, publish, calls, harness, up, reads, growth, changes, many, peers, api)
 }
 LONG = ("api",)  # only when asked for: it fills a database for ten minutes
 
@@ -44,14 +41,18 @@ def measure(name: str, stage: Stage) -> Result:
     """One benchmark, run now."""
     run, how = BENCHMARKS[name]
     machine, began = describe(), time.perf_counter()
-    figures = tuple(run(stage))
+    found = run(stage)
+    if not isinstance(found, Found):
+        found = Found(figures=tuple(found))
     return Result(
         name=name,
         how=how,
         measured_at=datetime.now(UTC),
         took_s=time.perf_counter() - began,
         machine=machine,
-        figures=figures,
+        figures=found.figures,
+        tables=found.tables,
+        notes=found.notes,
     )
 
 

@@ -11,6 +11,8 @@ import msgspec
 
 from benchmarks.machine import Machine
 
+RESULTS = Path(__file__).with_name("results")
+
 
 class Figure(msgspec.Struct, frozen=True, kw_only=True):
     """One measured value. `samples` are what it is the median of, in the order they were taken."""
@@ -41,6 +43,43 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
         return f"{' and '.join(bounds)}: {'met' if self.is_met else 'MISSED'}"
 
 
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """A line of a table; None is a cell of which nothing is known."""
+
+    name: str
+    cells: tuple[Figure | None, ...]
+
+
+class Table(msgspec.Struct, frozen=True, kw_only=True):
+    """Figures that are read beside each other."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[Row, ...]
+
+    def text(self) -> str:
+        """As Markdown, with a heading."""
+        lines = [f"## {self.title}", "", _line(("", *self.columns)), "|---|" + "--:|" * len(self.columns)]
+        lines += [_line((row.name, *(_cell(each) for each in row.cells))) for row in self.rows]
+        return "\n".join(lines)
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _cell(figure: Figure | None) -> str:
+    return "-" if figure is None else number(figure.value)
+
+
+class Found(msgspec.Struct, frozen=True, kw_only=True):
+    """What a benchmark gives that has more to tell than figures one below the other."""
+
+    figures: tuple[Figure, ...]
+    tables: tuple[Table, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
 class Result(msgspec.Struct, frozen=True, kw_only=True):
     """What one benchmark measured, how, when and on what."""
 
@@ -50,6 +89,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     took_s: float
     machine: Machine
     figures: tuple[Figure, ...]
+    tables: tuple[Table, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def table(self) -> str:
         """The figures as a Markdown table."""
@@ -62,9 +103,9 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     def page(self) -> str:
         """The whole result as Markdown."""
         when = self.measured_at.strftime("%Y-%m-%d %H:%M UTC")
-        return (
-            f"# {self.name}\n\n{self.how}\n\n{self.table()}\n\n{when}, in {self.took_s:.0f} s. {self.machine.text()}\n"
-        )
+        more = [*(each.text() for each in self.tables), *self.notes]
+        measured = f"{when}, in {self.took_s:.0f} s. {self.machine.text()}\n"
+        return "\n\n".join((f"# {self.name}", self.how, self.table(), *more, measured))
 
     def write(self, folder: Path) -> None:
         """`<name>.json` and `<name>.md` in `folder`, in place of older ones."""

@@ -65,16 +65,21 @@ def instance_alone(script: str, source: Path | None = None) -> Iterator[Instance
 def _written(folder: Path, script: str) -> Path:
     (folder / "p").mkdir()
     (folder / "p" / "predict.py").write_text(script)
+    return write_config(folder, folder / "p" / "predict.py", "predict", folder / "w.sock", _INSTANCE)
+
+
+def write_config(folder: Path, file: Path, function: str, socket_path: Path, instance_id: str) -> Path:
+    """What the harness is told of an instance, in `folder`; the project is where `file` is."""
     config = folder / "instance.json"
     settings = {
-        "instance_id": _INSTANCE,
+        "instance_id": instance_id,
         "version_id": "0" * 24,
         "version_number": 1,
         "model_id": "bench",
-        "file": "predict.py",
-        "function": "predict",
-        "project_dir": str(folder / "p"),
-        "sockets": [str(folder / "w.sock")],
+        "file": file.name,
+        "function": function,
+        "project_dir": str(file.parent),
+        "sockets": [str(socket_path)],
         "exit_file": str(folder / "exit.json"),
         "request_timeout_s": 60.0,
         "grace_s": 5.0,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -59,3 +59,21 @@ def usage(process: psutil.Process) -> tuple[float, int]:
             cpu_s += times.user + times.system
             memory += each.memory_full_info().pss
     return cpu_s, memory
+
+
+def lives(process: psutil.Process) -> bool:
+    """Whether it has not ended, waited for or not."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return process.status() != psutil.STATUS_ZOMBIE
+    return False
+
+
+def cpu_s(processes: Iterable[psutil.Process]) -> float:
+    """Seconds of CPU so far of these and of all that they started, living or ended."""
+    total = 0.0
+    for process in processes:
+        for each in (process, *process.children(recursive=True)):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                times = each.cpu_times()
+                total += times.user + times.system + times.children_user + times.children_system
+    return total

@@ -8,8 +8,8 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Sequence
-from contextlib import ExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,6 +41,7 @@ ROUTER = "router-1"
 DEPLOYER = "local"
 READY_S = 120.0
 _AT_ONCE = 100
+Behind = Callable[[Sequence[str]], AbstractContextManager[None]]
 
 
 def hashed(*tokens: str) -> tuple[str, ...]:
@@ -179,12 +180,15 @@ def instance_of(number: int, instance: int, version: int = 1) -> InstanceId:
 
 
 @asynccontextmanager
-async def serving(folder: Path, crowd: Crowd) -> AsyncIterator[RouterAlone]:
-    """All of it runs inside, and every model answers."""
+async def serving(folder: Path, crowd: Crowd, *, behind: Behind | None = None) -> AsyncIterator[RouterAlone]:
+    """All of it runs inside, and every model answers: a stand-in, or what `behind` starts on the sockets.
+
+    Whether that answers yet is for who gave it to find out.
+    """
     with ExitStack() as parts:
         nats = NatsServer(folder / "nats")
         parts.enter_context(running(nats))
-        parts.enter_context(standing_in([str(folder / f"{each}.sock") for each in range(crowd.sockets)]))
+        parts.enter_context((behind or standing_in)([str(folder / f"{each}.sock") for each in range(crowd.sockets)]))
         bus = await Bus.connect(nats.config("bench"))
         try:
             await create_all(bus)
@@ -197,7 +201,8 @@ async def serving(folder: Path, crowd: Crowd) -> AsyncIterator[RouterAlone]:
             }
             for name, command in commands.items():
                 alone.processes[name] = started(parts, folder / f"{name}.log", command, environment)
-            await _until_all_answer(alone)
+            if behind is None:
+                await _until_all_answer(alone)
             yield alone
         finally:
             await bus.close()

@@ -13,6 +13,10 @@ from services.builder.command import clean_environment
 from services.builder.config import BuilderConfig
 from services.builder.environment import Environments
 from services.builder.lock import Locksmith
+from services.builder.r_environment import REnvironments
+from services.builder.r_install import RInstaller
+from services.builder.r_lock import RLocksmith
+from services.builder.r_repository import Repository
 from services.builder.remaker import Remaker
 from services.builder.wishes import BusWishes
 from services.core.records import Build, BuildOrder
@@ -34,13 +38,18 @@ HOLD_S = 60.0  # a build waits this long for the index or the store before it co
 
 def make_backend(config: BuilderConfig, blobs: Blobs) -> BundleBackend:
     environ = clean_environment(os.environ)
+    environments = Environments(config.environments_dir.absolute(), config.uv_path.absolute(), environ)
+    repository = Repository(config.r_repository, environ)
+    installer = RInstaller(environments.folder, environ, config.r_install_uid)
     return BundleBackend(
         blobs=blobs,
         locksmith=Locksmith(blobs, config.uv_path.absolute(), environ),
-        environments=Environments(config.environments_dir.absolute(), config.uv_path.absolute(), environ),
+        environments=environments,
         harness_wheel=config.harness_wheel.absolute(),
         model_python=config.model_python.absolute(),
         environ=environ,
+        r_locksmith=RLocksmith(blobs, repository),
+        r_environments=REnvironments(environments, repository, installer, environ),
         r_harness=None if config.r_harness is None else config.r_harness.absolute(),
     )
 
@@ -50,6 +59,7 @@ async def serve(config: BuilderConfig, stop: Stop) -> None:
     blobs = Blobs(config.blobs_url)
     backend = make_backend(config, blobs)
     await asyncio.to_thread(backend.environments.sweep)
+    await asyncio.to_thread(backend.r_environments.installer.sweep)
     bus = Bus(config)
     build_dir = config.build_dir.absolute() / config.service_id
     builds = Mirror(bus.bucket(Bucket.BUILDS, Build))

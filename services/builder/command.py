@@ -18,6 +18,7 @@ CHUNK_BYTES = 64 * 1024
 TAIL_BYTES = 256 * 1024
 FULL = os.strerror(errno.ENOSPC).encode()  # as every program says it
 NO_ROOM = "the builder's disk is full"
+RSCRIPT = ("Rscript", "--vanilla", "--default-packages=utils")  # others take their time to load
 
 # What a program of a build may see of the builder's environment. Credentials of an index live in `UV_*`.
 _PASSED = ("PATH", "HOME", "LANG", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR", "NETRC")

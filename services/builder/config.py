@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from services.builder.r_install import NOBODY
 from services.core.collection import EVERY_S, GRACE_S
-from services.kit.config import ServiceConfig
+from services.kit.config import Secret, ServiceConfig
 
 
 class BuilderConfig(ServiceConfig, frozen=True, kw_only=True):
@@ -16,6 +17,8 @@ class BuilderConfig(ServiceConfig, frozen=True, kw_only=True):
     build_dir: Path  # scratch space; what this builder left in it is taken away at its start
     harness_wheel: Path
     r_harness: Path | None = None  # the folder of the R harness; without, no R model is built
+    r_repository: Secret | None = None  # of R packages; its address may have a password in it
+    r_install_uid: int = NOBODY  # who installs R packages when the builder is root
     uv_path: Path
     model_python: Path
     build_concurrency: int = 1

@@ -1,4 +1,4 @@
-"""This file makes virtual environments: one per lock, in a folder named by what it holds, shared and never changed.
+"""This file makes environments: one per lock, in a folder named by what it holds, shared and never changed.
 
 An environment is made aside and renamed into place when it is whole: whoever sees the folder may use it. `uv
 venv --relocatable` and bytecode that does not depend on its place make that possible. Builders on one machine
@@ -15,7 +15,7 @@ import os
 import secrets
 import shutil
 import stat
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -32,8 +32,7 @@ from services.kit.aging import ASIDE, look, mark_used, take_away
 
 FORMAT = 1  # grows when environments are made in another way
 MAX_COMPILERS = 4
-SERVE = "serve"  # the program of an environment that is files only
-PROGRAMS = ("bin/python", SERVE)
+PROGRAMS = ("bin/python", "serve")  # one of them is in every environment: that of Python, that of R
 _TRY_LOCK_S = 0.1
 
 # Copies: through a hard link a model that writes into its environment would write into everybody's. No bytecode
@@ -94,15 +93,16 @@ class Environments:
                 if is_locked:
                     shutil.rmtree(left, ignore_errors=True)
 
-    async def ensure_files(self, digest: Digest, files: Mapping[str, bytes], log: BuildLog) -> None:
-        """The environment `digest` that is no more than these files, by their paths; `serve` is its program."""
+    async def ensure_made(self, digest: Digest, make: Callable[[Path], Awaitable[None]], log: BuildLog) -> None:
+        """The environment `digest`. Where it is not there, `make` makes the folder that it gets, and fills it."""
         async with self._locked(digest):
             if self.is_whole(digest) and mark_used(self.folder / digest):
                 log.say(f"Environment: {digest[:12]} is reused")
                 return
             aside = self._aside(digest)
             try:
-                await asyncio.to_thread(_write_files, aside, files)
+                await make(aside)
+                await asyncio.to_thread(_open_to_all, aside)
                 await asyncio.to_thread(self._move_into_place, aside, digest)
             finally:
                 await asyncio.to_thread(shutil.rmtree, aside, ignore_errors=True)
@@ -210,15 +210,6 @@ def _has_locked(descriptor: int, place: Path) -> bool:
         return os.path.samestat(os.fstat(descriptor), os.stat(place))
     except (BlockingIOError, FileNotFoundError):
         return False
-
-
-def _write_files(folder: Path, files: Mapping[str, bytes]) -> None:
-    for name, content in files.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-        path.chmod(0o755 if name == SERVE else 0o644)
-    _open_to_all(folder)
 
 
 def _open_to_all(folder: Path) -> None:

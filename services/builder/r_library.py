@@ -1,45 +1,54 @@
-"""This file is what an R version is made from: this machine's R, the packages in its library, and the harness' files.
-
-So far nothing is installed for an R version. What it asks for is compared with what the machine has, and what was found
-is written down as its lock; the harness is copied, so that what runs is not exchanged under it.
-"""
+"""This file is what an R version is made from besides its packages: this machine's R and library, and the harness."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
-from packaging.requirements import Requirement
-from packaging.specifiers import SpecifierSet
-from packaging.version import InvalidVersion, Version
 
 from services.builder.build_log import BuildLog
-from services.builder.requirements import parse_requirements
+from services.builder.command import RSCRIPT
+from services.builder.r_lock import RLock
+from services.builder.r_requirements import is_version, needs_of
+from services.builder.r_resolution import Package, R
 from services.builder.snapshot import ask
 from services.core.errors import BuildFailed, Unavailable
 from services.core.ids import Digest
 from services.core.records import BuildOrder
 
-FORMAT = 1  # grows when environments are made in another way
+FORMAT = 2  # grows when environments are made in another way
 EXAMINE = Path(__file__).parent / "apart" / "examine.R"
 OF_THE_HARNESS = ("plumber", "httpuv", "later", "promises", "processx", "jsonlite")
+SERVE = "serve"  # the program of an R environment
+LIBRARY = "library"  # beside it: the packages that only the user's function sees
 _VERSION = re.compile(r'^HARNESS_VERSION <- "([^"]+)"$', re.MULTILINE)
-_PACKAGE = re.compile(r"[A-Za-z][A-Za-z0-9.]*")
 
 
-class Examined(msgspec.Struct, frozen=True):
+class _Examined(msgspec.Struct, frozen=True):
     """What `examine.R` writes."""
 
     fault: str
     detail: str
     r: str
     platform: str
-    packages: dict[str, str]
+    packages: dict[str, tuple[str, str, str]]  # version, "base" where it is a part of R, needs
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The R of this machine: `packages` has R itself, too."""
+
+    platform: str
+    packages: Mapping[str, Package]
+
+    @property
+    def r(self) -> str:
+        return self.packages[R].version
 
 
 @dataclass(frozen=True)
@@ -56,6 +65,14 @@ class RHarness:
             told.update(f"{path}\0{len(content)}\0".encode() + content)
         return Digest(told.hexdigest())
 
+    def write(self, folder: Path) -> None:
+        """Put its files into `folder`."""
+        for name, content in self.files.items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+            path.chmod(0o755 if name == SERVE else 0o644)
+
 
 async def read_r_harness(folder: Path | None) -> RHarness:
     """The harness in `folder`. Raises `Unavailable` when it is not there."""
@@ -68,7 +85,7 @@ async def read_r_harness(folder: Path | None) -> RHarness:
 
 
 def _read_r_harness(folder: Path) -> RHarness:
-    paths = (folder / "serve", *sorted((folder / "R").glob("*.R")))
+    paths = (folder / SERVE, *sorted((folder / "R").glob("*.R")))
     files = {str(path.relative_to(folder)): path.read_bytes() for path in paths}
     found = _VERSION.search(files["R/endpoint.R"].decode())
     if found is None:
@@ -76,71 +93,57 @@ def _read_r_harness(folder: Path) -> RHarness:
     return RHarness(version=found[1], files=files)
 
 
-async def examine_r(order: BuildOrder, source: Path, environ: Mapping[str, str], log: BuildLog) -> Examined:
-    """R's view of the order's script, with the versions of all packages. Raises `BuildFailed` with the first fault."""
-    wanted = wanted_packages(order.requirements)
-    names = sorted({*OF_THE_HARNESS, *(one.name for one in wanted)})
-    command: list[str | Path] = ["Rscript", "--vanilla", EXAMINE, source, order.file, order.function, *names]
-    answer = await ask(command, environ, b"", too_slow=f"{order.file}: the source takes too long to be read")
+async def examine_r(order: BuildOrder, source: Path, environ: Mapping[str, str], log: BuildLog) -> Machine:
+    """This machine's R, which took a look at the order's script. Raises `BuildFailed` with the first fault."""
+    examined = await _examine(source, order.file, order.function, environ, log)
+    if examined.fault:
+        log.say(examined.detail)
+        raise BuildFailed(examined.fault)
+    log.say(f"Source: {order.file} can be read, function {order.function}")
+    return _machine(examined)
+
+
+async def describe_machine(folder: Path, environ: Mapping[str, str], log: BuildLog) -> Machine:
+    """This machine's R. `folder` is scratch space. Raises `BuildFailed`."""
+    nothing = folder / "nothing.R"
+    nothing.touch()
+    return _machine(await _examine(nothing, "", "", environ, log))
+
+
+async def _examine(source: Path, name: str, function: str, environ: Mapping[str, str], log: BuildLog) -> _Examined:
+    command: list[str | Path] = [*RSCRIPT, EXAMINE, source, name, function]
+    # Packages that the builder's user has for himself are not there for the users of instances.
+    answer = await ask(
+        command, {**environ, "R_LIBS_USER": "NULL"}, b"", too_slow=f"{name}: the source takes too long to be read"
+    )
     try:
-        examined = msgspec.json.decode(answer.splitlines()[-1], type=Examined)
+        return msgspec.json.decode(answer.splitlines()[-1], type=_Examined)
     except (msgspec.DecodeError, IndexError) as error:
         log.say(answer.decode(errors="replace"))
         raise BuildFailed(
             "R is not installed on this machine, or cannot read the source; the build log says more"
         ) from error
-    if examined.fault:
-        log.say(examined.detail)
-        raise BuildFailed(examined.fault)
-    if fault := library_fault(wanted, examined.packages):
-        raise BuildFailed(fault)
-    log.say(f"Source: {order.file} can be read, function {order.function}")
-    return examined
 
 
-def wanted_packages(requirements: str) -> tuple[Requirement, ...]:
-    """The R packages that the lines of `requirements` name, with or without a version. Raises `Invalid`."""
-    wanted = tuple(Requirement(one.text) for one in parse_requirements(requirements))
-    for one in wanted:
-        if one.extras or one.marker or _PACKAGE.fullmatch(one.name) is None:
-            raise BuildFailed(f"the requirement {str(one)!r} is not the name of an R package, as in 'jsonlite>=1.8'")
-    return wanted
-
-
-def library_fault(wanted: Sequence[Requirement], packages: Mapping[str, str]) -> str | None:
-    """What this machine's library lacks, as a sentence; None when it has all.
-
-    >>> library_fault([Requirement("data.table")], {"data.table": ""})
-    "the R package 'data.table' is not installed on this machine; nothing is installed for R models so far"
-    >>> library_fault([Requirement("jsonlite>=2")], {"jsonlite": "1.8.4"})
-    "the R package 'jsonlite' is here in version 1.8.4, and >=2 is asked for"
-    """
+def _machine(examined: _Examined) -> Machine:
+    """Raises `BuildFailed` when the harness would not run."""
+    packages = {R: Package(R, examined.r, is_of_machine=True, is_of_r=True)}
+    for name, (version, priority, needs) in examined.packages.items():
+        if is_version(version):
+            is_of_r = priority == "base"
+            asked = () if is_of_r else needs_of(needs, f"{name} {version}")
+            packages[name] = Package(name, version, asked, is_of_machine=True, is_of_r=is_of_r)
     for name in OF_THE_HARNESS:
-        if packages.get(name) == "":
-            return f"R models cannot run here: the R package {name!r}, which the harness needs, is not installed"
-    for one in wanted:
-        version = packages.get(one.name, "")
-        if not version:
-            return (
-                f"the R package {one.name!r} is not installed on this machine; nothing is installed for R models so far"
-            )
-        if not _meets(version, one.specifier):
-            return f"the R package {one.name!r} is here in version {version}, and {one.specifier} is asked for"
-    return None
+        if name not in packages:
+            lack = f"the R package {name!r}, which the harness needs, is not installed"
+            raise BuildFailed(f"R models cannot run here: {lack}")
+    return Machine(examined.platform, packages)
 
 
-def _meets(version: str, specifier: SpecifierSet) -> bool:
-    """R writes 7.3.58.2 or 7.3-58.2 for the same."""
-    try:
-        return not specifier or Version(version.replace("-", ".")) in specifier
-    except InvalidVersion:
-        return False
-
-
-def r_lock(examined: Examined) -> str:
-    """What was found, as text: R, and each package with its version."""
-    packages = "".join(f"{name} {version}\n" for name, version in sorted(examined.packages.items()))
-    return f"R {examined.r} {examined.platform}\n{packages}"
+def whole_lock(lock: RLock, machine: Machine) -> str:
+    """The lock with what the harness takes from the machine."""
+    own = {name: machine.packages[name].version for name in OF_THE_HARNESS}
+    return str(RLock(lock.r, lock.platform, {**lock.machine, **own}, lock.packages))
 
 
 def r_environment_digest(lock: str, harness: RHarness) -> Digest:

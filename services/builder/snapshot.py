@@ -15,7 +15,7 @@ from services.builder.basis import Interpreter
 from services.builder.build_log import BuildLog
 from services.builder.command import Answer, run
 from services.core.errors import BuildFailed, NotFound, Unavailable
-from services.core.languages import NAMED, language_of
+from services.core.languages import NAMED, Language, language_of, written_in
 from services.core.paths import paths_fault
 from services.core.records import BuildOrder, FileEntry, Manifest
 from services.kit.blobs import Blobs
@@ -54,12 +54,12 @@ async def read_project(
     kept = tuple(sorted((e for e in manifest.files if e.path not in left_out), key=lambda entry: entry.path))
     size = sum(entry.size_bytes for entry in kept)
     log.say(f"Project: {len(kept)} files, {size} bytes; {len(left_out)} files are left out by ignore patterns")
-    if fault := file_fault(order.file, [entry.path for entry in kept], left_out):
+    if fault := file_fault(order.file, [entry.path for entry in kept], left_out, order.language):
         raise BuildFailed(fault)
     return kept
 
 
-def file_fault(file: str, paths: Sequence[str], left_out: frozenset[str]) -> str | None:
+def file_fault(file: str, paths: Sequence[str], left_out: frozenset[str], said: Language | None = None) -> str | None:
     """Why `file` cannot be a version's file, as a sentence; None when it can.
 
     >>> file_fault("Model.py", ["model.py"], frozenset())
@@ -71,7 +71,7 @@ def file_fault(file: str, paths: Sequence[str], left_out: frozenset[str]) -> str
         same = [path for path in paths if path.rpartition("/")[2].lower() == file.rpartition("/")[2].lower()]
         close = same or difflib.get_close_matches(file, [path for path in paths if language_of(path)], n=1)
         return f"file {file!r} is not in the project" + (f"; did you mean {close[0]!r}?" if close else "")
-    if language_of(file) is None:
+    if written_in(file, said) is None:
         return f"file {file!r} is neither Python nor R: its name {NAMED}"
     return None
 

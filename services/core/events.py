@@ -12,6 +12,7 @@ from enum import StrEnum
 import msgspec
 
 from services.core.ids import AggregateId, Digest, EventId, VersionId
+from services.core.languages import Language, written_in
 from services.core.records import Rollout
 from services.core.settings import Defaults, Settings
 
@@ -166,6 +167,12 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     environment_id: AggregateId
     environment_revision_id: str
     requirements: str = ""
+    language: Language | None = None  # as it was said; None: the file's name tells
+
+    @property
+    def written_in(self) -> Language:
+        """What its file is. One whose name does not tell was Python always."""
+        return written_in(self.file, self.language) or Language.PYTHON
 
 
 class VersionPublished(Event, frozen=True, kw_only=True, tag="version.published"):

@@ -31,7 +31,7 @@ from services.core.ids import VersionId
 from services.core.lifecycle import Version, evolve_version
 from services.core.model import LATEST, PROD, Canary, Model
 from services.core.records import BuildPhase
-from services.core.settings import Defaults
+from services.core.settings import Defaults, check_memory
 from services.core.takeover import end_canary, routes_of, switch, withdraw
 
 MOST_SHARE = 100.0
@@ -50,6 +50,7 @@ def refuse_failed(version: Version) -> None:
 def order(model: Model, version: Version, promised: tuple[str, ...], defaults: Defaults) -> tuple[Event, ...]:
     """`version` is to run, with what the platform's configuration says by now."""
     refuse_failed(version)
+    check_memory(model.settings, version.source.written_in)
     ordered = DeploymentOrdered(version_id=version.id, generation=version.generation + 1, promised=promised)
     return (*pick_up(model, defaults), ordered, *(_promise_prod(model, version) if PROD in promised else ()))
 

@@ -68,8 +68,11 @@ class Desired(Record, frozen=True, kw_only=True, tag="desired"):
     project_name: str
     file: str
     function: str
+    language: Language | None = None  # as its publisher said; None: the file's name tells
     environment_variables: tuple[tuple[str, str], ...] = ()  # name and sealed value
     workers: int = 1
+    recycle_after_calls: int = 0  # 0: never
+    preload: bool = False
     memory_bytes: int
     memory_requested_bytes: int = 0
     cpu_limit: float = 0.0  # cores; 0: none
@@ -208,6 +211,7 @@ class BuildOrder(msgspec.Struct, frozen=True, kw_only=True):
     exclude_files: tuple[str, ...]
     file: str
     function: str
+    language: Language | None = None  # as its publisher said; None: the file's name tells
     environment_revision_id: str
     requirements: str  # the text of a requirements file, as the person wrote it
     timeout_s: float

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from services.core import deadlines
 from services.core.errors import Invalid
+from services.core.languages import R_MEMORY_BYTES, Language
 from services.core.records import HealthCheck, Volume
 
 MEBIBYTE = 1024 * 1024
@@ -54,6 +55,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     cpu_limit: float = 0.0  # 0: none
     cpu_requested: float = 0.0
     workers: int | None = None  # None: as the platform's configuration says
+    recycle_after_calls: int = 0  # about so many, then a fresh worker takes over; 0: never
+    preload: bool = False  # the script is imported once an instance, and its workers are forked from that
     request_timeout_s: float | None = None  # None: likewise
     start_deadline_s: float = 300.0
     build_timeout_s: float = 1800.0
@@ -68,18 +71,22 @@ RESTARTING = (
     "cpu_limit",
     "cpu_requested",
     "workers",
+    "recycle_after_calls",
+    "preload",
     "request_timeout_s",
     "health_check",
     "environment_variables",
     "volumes",
 )
 
+FEWEST_CALLS = 10  # of a worker, before another takes over: to make one takes longer than some calls
 BOUNDS = {
     "memory_bytes": (64 * MEBIBYTE, 1024 * 1024 * MEBIBYTE),
     "memory_requested_bytes": (0, 1024 * 1024 * MEBIBYTE),
     "cpu_limit": (0.0, 1024.0),
     "cpu_requested": (0.0, 1024.0),
     "workers": (1, 32),
+    "recycle_after_calls": (0, 10_000_000),
     "request_timeout_s": (0.1, 3600.0),
     "start_deadline_s": (1.0, 86_400.0),
     "build_timeout_s": (1.0, 86_400.0),
@@ -129,12 +136,28 @@ def check(settings: Settings, defaults: Defaults = Defaults()) -> Settings:  # n
     known = effective(settings, defaults)
     for name, (low, high) in BOUNDS.items():
         _within(name, getattr(known, name), low, high)
+    if 0 < settings.recycle_after_calls < FEWEST_CALLS:
+        reason = f"recycle_after_calls must be 0, for never, or at least {FEWEST_CALLS}"
+        raise Invalid(f"{reason}, got {settings.recycle_after_calls}", field="recycle_after_calls")
     _check_request("memory_requested_bytes", settings.memory_requested_bytes, settings.memory_bytes)
     _check_request("cpu_requested", settings.cpu_requested, settings.cpu_limit)
     deadlines.check(
         request_timeout_s(settings, defaults), settings.health_check, start_deadline_s=settings.start_deadline_s
     )
     return settings
+
+
+def check_memory(settings: Settings, language: Language | None) -> None:
+    """Refuse with `Invalid` a limit under which no instance of a function in that language could live.
+
+    >>> check_memory(Settings(memory_bytes=64 * MEBIBYTE), Language.R)
+    Traceback (most recent call last):
+    services.core.errors.Invalid: memory_bytes must be at least 268435456 (256 MB) for a function in R, got 67108864
+    """
+    if language is Language.R and settings.memory_bytes < R_MEMORY_BYTES:
+        least = f"at least {R_MEMORY_BYTES} ({R_MEMORY_BYTES // MEBIBYTE} MB)"
+        reason = f"memory_bytes must be {least} for a function in R, got {settings.memory_bytes}"
+        raise Invalid(reason, field="memory_bytes")
 
 
 def _within(name: str, value: float, low: float, high: float) -> None:

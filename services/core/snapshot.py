@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from services.core.errors import Invalid, TooLarge
 from services.core.ids import Digest, is_digest
-from services.core.languages import NAMED, language_of
+from services.core.languages import NAMED, Language, language_of
 from services.core.names import shortened
 from services.core.paths import path_fault
 from services.core.records import FileEntry, Manifest
@@ -55,12 +55,25 @@ def manifest(files: Sequence[FileEntry], limits: SnapshotLimits) -> Manifest:
     return Manifest(files=tuple(sorted(map(_with_plain_mode, files), key=lambda entry: entry.path)))
 
 
-def check_script(path: str, *, field: str = "file") -> str:
-    """The path of the file that holds a version's function: inside the project, and Python or R."""
+def check_language(language: str | None, *, field: str = "language") -> Language | None:
+    """The language that was said, where one was."""
+    if language is not None and language not in list(Language):
+        raise Invalid(f"{field} must be {' or '.join(Language)}, got {shortened(language)}", field=field)
+    return None if language is None else Language(language)
+
+
+def check_script(path: str, said: Language | None = None, *, field: str = "file") -> str:
+    """The path of the file that holds a version's function: inside the project, and Python or R.
+
+    Where the publisher `said` which, its name may be any that does not say otherwise.
+    """
     if (fault := _fault(path)) is not None:
         raise Invalid(f"{field} must be a path inside the project, and {shortened(path)} {fault}", field=field)
-    if language_of(path) is None:
+    named = language_of(path)
+    if named is None and said is None:
         raise Invalid(f"{field} {NAMED}, got {shortened(path)}", field=field)
+    if named is not None and said not in (None, named):
+        raise Invalid(f"{field} is {named} by its name, {shortened(path)}, and language says {said}", field=field)
     return path
 
 

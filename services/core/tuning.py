@@ -21,6 +21,9 @@ def change_settings(model: Model, command: ChangeSettings) -> tuple[Event, ...]:
     after = bounds.check(command.settings, command.defaults)
     if after == model.settings:
         return ()
+    for version in model.versions:
+        if version.is_wanted:
+            bounds.check_memory(after, version.source.written_in)
     return (
         SettingsChanged(settings=after),
         *_leave_advanced(model, after),

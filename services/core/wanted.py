@@ -9,7 +9,7 @@ import msgspec
 from msgspec.structs import replace
 
 from services.core import subjects
-from services.core.languages import Language, language_of
+from services.core.languages import Language
 from services.core.lifecycle import Version
 from services.core.model import Model
 from services.core.records import Build, BuildOrder, Candidate, Desired, Removed, Route, Target
@@ -94,6 +94,7 @@ def _build_order(model: Model, version: Version) -> Effect:
         exclude_files=source.exclude_files,
         file=source.file,
         function=source.function,
+        language=source.language,
         environment_revision_id=source.environment_revision_id,
         requirements=source.requirements,
         timeout_s=model.settings.build_timeout_s,
@@ -129,8 +130,11 @@ def _desired(model: Model, version: Version, deployer_id: str) -> Effect:
         project_name=version.source.project_name,
         file=version.source.file,
         function=version.source.function,
+        language=version.source.language,
         environment_variables=settings.environment_variables,
-        workers=1 if language_of(version.source.file) is Language.R else workers(settings, defaults),
+        workers=1 if version.source.written_in is Language.R else workers(settings, defaults),
+        recycle_after_calls=settings.recycle_after_calls,
+        preload=settings.preload,
         memory_bytes=settings.memory_bytes,
         memory_requested_bytes=settings.memory_requested_bytes,
         cpu_limit=settings.cpu_limit,

@@ -33,7 +33,8 @@ _OPENID_CONNECT = (  # the secret only by its file: the supervisor writes down w
 )
 _SCALING = ("SCALE_UP_AFTER_S", "SCALE_DOWN_AFTER_S")
 _OF_THE_PERSON = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TZ", "TMPDIR")
-_TO_REACH_REGISTRIES = ("UV_", "PIP_", "XDG_", "SSL_CERT_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+_TO_REACH_REGISTRIES = ("UV_", "PIP_", "R_REPOSITORY", "R_INSTALL_UID", "XDG_", "SSL_CERT_", *_PROXIES)
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ class People:
         self.owner = "ann"
         self.is_public = False
         self.may_see_settings = True
+        self.documents: dict[str, Json] = {}  # of models, by their label
         self.roles: dict[str, dict[str, str]] = defaultdict(dict)  # model or project -> name -> role
         self.described: dict[str, Json] = defaultdict(
             lambda: {"description": "", "visibility": "Private", "isArchived": False}
@@ -51,6 +52,7 @@ class People:
             ("PUT", f"{model}/restriction", self._set_restriction),
             ("PUT", f"{model}/owner", self._transfer),
             ("POST", f"{model}/invoke", self._invoke),
+            ("GET", f"{model}/openapi.json", lambda asked, _: (200, self.documents[asked.query["label"]])),
             ("POST", f"{base}/(?:modelApis|projects)/(\\w+)/leave", lambda _, id: self._leave(id)),
             ("GET", project, lambda _, id: (200, self._project(id))),
             ("PUT", project, self._describe),

@@ -32,6 +32,8 @@ NEW: dict[str, Json] = {
     "cpuLimit": 0.0,
     "cpuRequested": 0.0,
     "workerCount": None,
+    "recycleAfterCalls": 0,
+    "preload": False,
     "requestTimeoutSeconds": None,
     "startDeadlineSeconds": 300.0,
     "buildTimeoutSeconds": 1800.0,

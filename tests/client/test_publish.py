@@ -149,13 +149,15 @@ def test_a_version_may_only_be_built_for_now(publish: Run, stand_in: StandIn) ->
 
 
 def test_a_publish_changes_only_the_settings_that_differ(publish: Run, stand_in: StandIn, wire: Wire) -> None:
-    publish("--memory", "2GiB", "--workers", "2", "--env", "COLOUR=red")
+    same = ("--memory", "2GiB", "--workers", "2", "--recycle-after", "500", "--preload")
+    publish(*same, "--env", "COLOUR=red")
     wire.asked.clear()
-    publish("--memory", "2GiB", "--workers", "2")
+    publish(*same)
     assert wire.count("PUT", "/settings") == 0
     publish("--request-timeout", "30", "--env", "SIZE=big")
     (settings,), (values,) = stand_in.serving.settings.values(), stand_in.serving.values.values()
     assert [settings["workerCount"], settings["requestTimeoutSeconds"]] == [2, 30]
+    assert [settings["recycleAfterCalls"], settings["preload"]] == [500, True]
     assert values == {"COLOUR": "red", "SIZE": "big"}
 
 
@@ -166,6 +168,13 @@ def test_settings_that_are_refused_are_said_before_a_version_is_published(publis
     )
     (versions,) = stand_in.versions.values()
     assert len(versions) == 1
+
+
+def test_a_language_that_is_said_reaches_the_version(publish: Run, stand_in: StandIn) -> None:
+    assert publish("--language", "python").exit_code == 0
+    assert publish("--language", "cobol").exit_code == 2
+    (versions,) = stand_in.versions.values()
+    assert [each["source"].get("language") for each in versions] == ["python"]
 
 
 def test_the_example_goes_with_the_version_and_into_the_curl_line(
@@ -300,6 +309,23 @@ def test_a_connection_that_always_breaks_is_given_up_before_the_deadline(
     with pytest.raises(ConnectionLost):
         client.publish(plan(project))
     assert wire.count("POST", "/missingBlobs") == 10
+
+
+def test_a_directory_that_is_an_mlflow_model_needs_no_file_and_no_function(
+    client: Client, project: Path, wire: Wire, stand_in: StandIn
+) -> None:
+    (project / "MLmodel").write_text("flavors: {}\n")
+    client.publish(Plan(directory=project, name="churn"))
+    (version,) = next(iter(stand_in.versions.values()))
+    assert version["source"]["file"] == "MLmodel"
+    assert version["source"]["function"] == "predict"
+
+
+@pytest.mark.parametrize(("file", "function"), [("", ""), ("", "predict"), ("model.py", "")])
+def test_any_other_directory_needs_both(client: Client, project: Path, wire: Wire, file: str, function: str) -> None:
+    with pytest.raises(UnfitDirectory, match="is no MLflow model: name"):
+        client.publish(Plan(directory=project, name="churn", file=file, function=function))
+    assert not wire.asked
 
 
 def test_publish_says_at_once_when_there_is_no_platform(publish: Run, wire: Wire) -> None:

@@ -97,6 +97,15 @@ def test_a_setting_may_be_given_back_to_the_platform(run: Run, iris: str, stand_
     assert stand_in.serving.settings[iris]["workerCount"] is None
 
 
+def test_workers_are_recycled_and_preloaded_as_the_settings_say(run: Run, iris: str, stand_in: StandIn) -> None:
+    run("settings", "iris", "--set", "recycle-after=500", "--set", "preload=yes")
+    assert stand_in.serving.settings[iris]["recycleAfterCalls"] == 500
+    assert stand_in.serving.settings[iris]["preload"] is True
+    assert "500 calls" in run("settings", "iris").stdout
+    run("settings", "iris", "--set", "recycle-after=never")
+    assert stand_in.serving.settings[iris]["recycleAfterCalls"] == 0
+
+
 def test_variables_are_added_one_by_one_and_their_values_never_shown(
     run: Run, iris: str, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:

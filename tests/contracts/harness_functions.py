@@ -10,6 +10,10 @@ def add(x, y):  # type: ignore[no-untyped-def]
 
 
 def greet(name, greeting="Hello"):  # type: ignore[no-untyped-def]
+    """Greet somebody.
+
+    In one line.
+    """
     return f"{greeting}, {name}"
 
 
@@ -39,3 +43,7 @@ def fails(message):  # type: ignore[no-untyped-def]
 
 def unfit() -> Any:
     return [1, fails]
+
+
+def most(values, *rest, at_least=0):  # type: ignore[no-untyped-def]
+    return {"most": max([*values, at_least]), "rest": len(rest)}

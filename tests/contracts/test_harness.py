@@ -1,43 +1,35 @@
-"""The table of cases that every harness answers alike, passed through a real instance of each."""
+"""The table of cases that every harness answers alike, passed through a real instance in Python."""
 
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
+from tests.contracts.harness_checks import CASES, MOST, TABLE, check, in_language, says, sent
 from tests.harness.instances import Running
 
-TABLE = Path(__file__).with_name("harness_cases.json")
-CASES: list[dict[str, Any]] = json.loads(TABLE.read_text())["cases"]
-SUFFIXES = [path.suffix for path in sorted(TABLE.parent.glob("harness_functions.*")) if path.suffix == ".py"]
-HEAD = {"model_time_in_ms", "timing", "request_id", "release"}
-REQUEST_ID = "IREU167VFABC3K4T"
-
-Serve = Callable[[str, str], Running]
+SCRIPT = TABLE.with_name("harness_functions.py")
+Serve = Callable[[str], Running]
 
 
 @pytest.fixture(scope="module")
 def serve() -> Iterator[Serve]:
     """The running instance of a function, started when it is first asked for."""
-    instances: dict[tuple[str, str], Running] = {}
+    instances: dict[str, Running] = {}
 
-    def started(suffix: str, function: str) -> Running:
-        if (suffix, function) not in instances:
-            folder = Path(tempfile.mkdtemp(prefix="mwc-", dir="/tmp"))
-            running = instances[suffix, function] = Running(folder)
+    def started(function: str) -> Running:
+        if function not in instances:
+            running = instances[function] = Running(Path(tempfile.mkdtemp(prefix="mwc-", dir="/tmp")))
             running.project.mkdir()
-            script = f"harness_functions{suffix}"
-            shutil.copy(TABLE.with_name(script), running.project)
-            running.ready(file=script, function=function, max_body_bytes=200_000)
-        return instances[suffix, function]
+            shutil.copy(SCRIPT, running.project)
+            running.ready(file=SCRIPT.name, function=function, max_body_bytes=MOST)
+        return instances[function]
 
     yield started
     for running in instances.values():
@@ -45,41 +37,10 @@ def serve() -> Iterator[Serve]:
         shutil.rmtree(running.folder)
 
 
-def sent(running: Running, case: dict[str, Any]) -> httpx.Response:
-    body = json.dumps(case["body"], ensure_ascii=False) if "body" in case else case["raw"] * case.get("times", 1)
-    headers = {"Content-Type": case.get("content_type", "application/json"), "X-Request-Id": REQUEST_ID}
-    transport = httpx.HTTPTransport(uds=str(running.sockets[0]))
-    with httpx.Client(transport=transport, base_url="http://worker", timeout=20.0) as client:
-        method = case.get("method", "POST")
-        return client.request(method, case.get("path", "/model"), content=body.encode(), headers=headers)
-
-
-def is_same(one: Any, other: Any) -> bool:
-    """3 and 3.0 are the same to JSON; true and 1 are not."""
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(is_same, one, other))
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(is_same(one[key], other[key]) for key in one)
-    return bool(one == other) and isinstance(one, bool) == isinstance(other, bool)
-
-
-@pytest.mark.parametrize("suffix", SUFFIXES)
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case["says"])
-def test_a_case_is_answered_as_the_table_says(serve: Serve, suffix: str, case: dict[str, Any]) -> None:
-    response = sent(serve(suffix, case["function"]), case)
-    answer = response.json()
-    assert (response.status_code, answer.get("errors", [])) == (case["status"], answer.get("errors", []))
-    assert response.headers["Content-Type"] == "application/json"
-    assert response.headers["X-Request-Id"] == REQUEST_ID
-    if "errors" in case:
-        assert len(answer["errors"]) == 1
-        assert re.search(case["errors"], answer["errors"][0])
-    if "result" in case:
-        assert set(answer) == HEAD | {"result"}
-        assert is_same(answer["result"], case["result"])
-        assert answer["request_id"] == REQUEST_ID
-        assert isinstance(answer["model_time_in_ms"], int)
-        assert isinstance(answer["timing"], int | float)
+@pytest.mark.parametrize("case", CASES, ids=says)
+def test_a_case_is_answered_as_the_table_says(serve: Serve, case: dict[str, Any]) -> None:
+    case = in_language(case, "python")
+    check(sent(serve(case["function"]), case), case)
 
 
 def test_every_function_of_the_table_has_cases_and_is_described() -> None:

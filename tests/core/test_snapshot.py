@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from services.core.errors import Invalid, PermanentError, TooLarge
 from services.core.ids import Digest
+from services.core.languages import Language
 from services.core.records import FileEntry
 from services.core.snapshot import SnapshotLimits, check_script, manifest
 
@@ -159,13 +160,21 @@ def test_a_script_is_a_python_file_of_the_project(path: str) -> None:
     assert check_script(path) == path
 
 
+@pytest.mark.parametrize("path", ["score.rscript", "model.R", "model"])
+def test_a_script_may_have_any_name_that_does_not_contradict_the_language_that_was_said(path: str) -> None:
+    assert check_script(path, Language.R) == path
+    for contradicting in ("model.py", "churn/MLmodel"):
+        with pytest.raises(Invalid, match=r"is python by its name, .* and language says r"):
+            check_script(contradicting, Language.R)
+
+
 @pytest.mark.parametrize(
     ("path", "sentence"),
     [
         ("", "file must be a path inside the project, and '' is empty"),
         ("../p.py", "file must be a path inside the project"),
         ("/p.py", "'/p.py' is absolute"),
-        ("p.txt", "file must end in .py, or in .R, got 'p.txt'"),
+        ("p.txt", "file must end in .py, or in .R, or be an MLmodel, got 'p.txt'"),
         ("p.py/", "has an empty part in it"),
     ],
 )

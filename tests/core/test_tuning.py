@@ -14,6 +14,7 @@ from services.core.commands import (
     RecordStopped,
     RestartVersion,
     ScaleInstances,
+    StartVersion,
     StopVersion,
 )
 from services.core.errors import Invalid, Refused
@@ -21,7 +22,7 @@ from services.core.lifecycle import DeploymentPhase, Seen, shown
 from services.core.records import Desired, HealthCheck
 from services.core.settings import Defaults, Scaling, Settings
 from services.core.wanted import wanted
-from tests.makers import History, built, create, publish, ready, version_id
+from tests.makers import History, built, create, publish, ready, source, version_id
 
 ONE = version_id(1)
 
@@ -119,6 +120,22 @@ def test_settings_that_do_not_fit_are_refused_with_the_sum_and_change_nothing() 
     assert history.state is before
 
 
+@pytest.mark.parametrize(
+    ("calls", "words"),
+    [
+        (9, "recycle_after_calls must be 0, for never, or at least 10, got 9"),
+        (-1, "recycle_after_calls must be between 0 and 10000000, got -1"),
+        (10_000_001, "recycle_after_calls must be between 0 and 10000000, got 10000001"),
+    ],
+)
+def test_workers_are_recycled_after_a_sensible_number_of_calls_or_never(calls: int, words: str) -> None:
+    history = running()
+    with pytest.raises(Invalid, match=words):
+        change(history, recycle_after_calls=calls)
+    assert desired(change(history, recycle_after_calls=10, preload=True)).recycle_after_calls == 10
+    assert desired(change(history, recycle_after_calls=0)).recycle_after_calls == 0
+
+
 def test_the_platforms_word_is_picked_up_at_the_next_start_and_not_before() -> None:
     two_workers = Defaults(workers=2)
     history = running()
@@ -162,3 +179,24 @@ def test_the_platform_scales_within_the_bounds_and_only_where_it_was_asked_to() 
     assert desired(history).instances == 5
     change(history, scaling=None)
     assert desired(history).instances == 2
+
+
+IN_R = source(file="predict.R")
+LITTLE = 128 << 20
+
+
+def test_a_function_in_r_is_refused_with_less_memory_than_r_needs() -> None:
+    history = History(create(settings=Settings(memory_bytes=LITTLE)))
+    history.do(publish(1))
+    with pytest.raises(Invalid, match=r"^memory_bytes must be at least 268435456 \(256 MB\) for a function in R"):
+        history.do(publish(2, source=IN_R))
+    change(history, memory_bytes=1 << 30).do(publish(2, source=IN_R), built(2))
+    with pytest.raises(Invalid, match="for a function in R"):
+        change(history, memory_bytes=LITTLE)
+
+
+def test_a_stopped_version_in_r_is_not_started_with_less_memory_than_r_needs() -> None:
+    history = History(create()).do(publish(1, source=IN_R), built(1), StopVersion(version_id=ONE))
+    change(history, memory_bytes=LITTLE)
+    with pytest.raises(Invalid, match="for a function in R"):
+        history.do(StartVersion(version_id=ONE))

@@ -52,6 +52,11 @@ class Platform:
         self.api_port = free_port()
 
     @property
+    def r_repository(self) -> Path:
+        """Where R packages come from: nothing is there until a test puts it there."""
+        return self.home / "r-packages"
+
+    @property
     def environment(self) -> dict[str, str]:
         own = {
             "MODELWAY_HOME": str(self.home),
@@ -60,6 +65,7 @@ class Platform:
             "MODELWAY_CONFIG": str(self.home / "cli.toml"),
             "MODELWAY_ROUTERS": str(self.routers),
             "MODELWAY_APIS": str(self.apis),
+            "R_REPOSITORY": f"file://{self.r_repository}",
         }
         return {**os.environ, **own}
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.e2e.platform import Platform
+from tests.e2e.platform import Platform, write_project
 from tests.e2e.test_publish import endpoint
 from tests.harness.r_instances import need_r
 from tests.parts import wait_for
+from tests.services.builder.r_packages import make_repository
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "iris-r"
 FLOWER = {"sepal_length": 6.3, "sepal_width": 2.9, "petal_length": 5.6, "petal_width": 1.8}
@@ -38,3 +40,23 @@ def test_the_r_example_is_published_called_and_restarted(platform: Platform) -> 
     platform.done("start", "iris-r")
     again = httpx.post(url, json={"parameters": list(FLOWER.values())}, auth=(token, token), timeout=30)
     assert again.json()["result"] == body["result"]
+
+
+def test_a_script_in_r_by_any_name_has_the_packages_that_it_asks_for(platform: Platform, tmp_path: Path) -> None:
+    need_r()
+    shutil.copytree(make_repository(tmp_path).repository, platform.r_repository)
+    project = write_project(tmp_path / "twice", "predict <- function(x) beta::twice(x)\n", "score.rscript")
+    (tmp_path / "packages.txt").write_text("beta >= 2.0\n")
+    said = ("--name", "twice-r", "--file", "score.rscript", "--function", "predict", "--language", "r")
+    platform.done("publish", str(project), *said, "--requirements", str(tmp_path / "packages.txt"))
+    url, token = endpoint(platform, "twice-r")
+    answer = httpx.post(url, json={"data": {"x": 21}}, auth=(token, token), timeout=30)
+    assert answer.json()["result"] == 42, answer.text
+    assert platform.done("show", "twice-r")["active_version"]["language"] == "r"
+    write_project(project, "predict <- function(x) beta::twice(x) + 1\n", "score.rscript")
+    platform.done("publish", str(project), *said)
+    log = platform.cli("logs", "twice-r", "--kind", "build").out
+    assert "is reused" in log
+    assert "installing" not in log
+    answer = httpx.post(url, json={"data": {"x": 21}}, auth=(token, token), timeout=30)
+    assert answer.json()["result"] == 43, answer.text

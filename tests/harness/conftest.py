@@ -6,44 +6,34 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 
 from tests.harness.instances import Running
-from tests.harness.r_instances import RunningR, need_r
+from tests.harness.r_instances import RunningR, run_r
 from tests.harness.served import INSTANCE, Served
-
-Kind = TypeVar("Kind", bound=Running)
 
 
 @pytest.fixture
 def instance() -> Iterator[Running]:
     """An instance that can be started; nothing of it is left behind."""
-    with _in_a_short_folder(Running) as running:
-        yield running
-
-
-@pytest.fixture
-def r_instance() -> Iterator[RunningR]:
-    """The same of the R harness."""
-    need_r()
-    with _in_a_short_folder(RunningR) as running:
-        yield running
-
-
-@contextmanager
-def _in_a_short_folder(kind: type[Kind]) -> Iterator[Kind]:
     folder = Path(tempfile.mkdtemp(prefix="mwh-", dir="/tmp"))
-    running = kind(folder)
+    running = Running(folder)
     running.project.mkdir()
     (folder / "home").mkdir()
     yield running
     running.clean()
     shutil.rmtree(folder)
+
+
+@pytest.fixture
+def r_instance() -> Iterator[RunningR]:
+    """The same of the R harness."""
+    with run_r() as running:
+        yield running
 
 
 @pytest.fixture

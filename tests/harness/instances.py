@@ -7,19 +7,21 @@ import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import httpx
 
 INSTANCE = "cdef0123-1-a1b2"
 VERSION = "0123456789abcdef01234567"
 WITHIN_S = 20.0
+_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # none is spoken; a client that makes its own takes 20 ms for it
 
 
 def until(holds: Callable[[], bool], what: str) -> None:
@@ -69,11 +71,13 @@ class Running:
             "added_later": True,
         }
         self.config.write_text(json.dumps(told | settings))
+        scratch = self.folder / "tmp"  # of what is killed here nobody else clears it up
+        scratch.mkdir(exist_ok=True)
         self._files = [(self.folder / name).open("ab") for name in ("stdout", "stderr")]
         self._process = subprocess.Popen(
             [*self.program, "--instance", as_instance, "--config", str(self.config)],
             cwd=self.project,
-            env={**os.environ, "HOME": str(self.folder / "home")},
+            env={**os.environ, "HOME": str(self.folder / "home"), "TMPDIR": str(scratch)},
             stdin=subprocess.DEVNULL,
             stdout=self._files[0],
             stderr=self._files[1],
@@ -95,14 +99,33 @@ class Running:
             except (OSError, http.client.HTTPException):
                 return False
 
+    def is_healthy_within(self, patience_s: float) -> bool:
+        """The same, of who waits no longer."""
+        with closing(_UnixConnection(self.sockets[0], patience_s)) as connection:
+            try:
+                connection.request("GET", "/health")
+                return connection.getresponse().status == 200
+            except (OSError, http.client.HTTPException):
+                return False
+
     def get(self, path: str, *, worker: int = 0) -> httpx.Response:
-        with self._client(worker) as client:
+        with self.client(worker) as client:
             return client.get(path)
 
     def call(self, *, worker: int = 0, headers: dict[str, str] | None = None, **data: object) -> httpx.Response:
         """Call the function with named arguments."""
-        with self._client(worker) as client:
+        with self.client(worker) as client:
             return client.post("/model", json={"data": data}, headers=headers)
+
+    def asked(self, *, worker: int = 0, **data: object) -> tuple[int, Any] | None:
+        """Status and result of a call; None when nobody is there, or the connection ends without an answer."""
+        with closing(_UnixConnection(self.sockets[worker])) as connection:
+            try:
+                connection.request("POST", "/model", json.dumps({"data": data}), {"Content-Type": "application/json"})
+                response = connection.getresponse()
+                return response.status, json.loads(response.read()).get("result")
+            except (OSError, http.client.HTTPException):
+                return None
 
     def worker_ids(self) -> set[int]:
         """Process ids of the workers that live."""
@@ -139,21 +162,21 @@ class Running:
         for file in self._files:
             file.close()
 
-    def _client(self, worker: int) -> httpx.Client:
-        transport = httpx.HTTPTransport(uds=str(self.sockets[worker]))
-        return httpx.Client(transport=transport, base_url="http://worker", timeout=WITHIN_S)
+    def client(self, worker: int = 0, **settings: Any) -> httpx.Client:
+        transport = httpx.HTTPTransport(uds=str(self.sockets[worker]), verify=_TLS)
+        return httpx.Client(transport=transport, base_url="http://worker", timeout=WITHIN_S, **settings)
 
 
 class _UnixConnection(http.client.HTTPConnection):
     """A connection that is closed also when it was refused, which httpx's is not."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__("worker", timeout=WITHIN_S)
+    def __init__(self, path: Path, patience_s: float = WITHIN_S) -> None:
+        super().__init__("worker", timeout=patience_s)
         self._path = path
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(WITHIN_S)
+        self.sock.settimeout(self.timeout)
         self.sock.connect(str(self._path))
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -18,12 +21,26 @@ PACKAGES = ("plumber", "httpuv", "processx", "jsonlite")
 class RunningR(Running):
     """One instance of the R harness."""
 
-    program = (str(SERVE),)
+    program: tuple[str, ...] = (str(SERVE),)
     file = "predict.R"
 
     def front_children(self) -> set[int]:
         """Process ids of what the front started: the process that runs the user's code."""
         return {child for front in self.worker_ids() for child in live_children(front)}
+
+
+@contextmanager
+def run_r() -> Iterator[RunningR]:
+    """An instance that can be started, in a folder of its own; nothing of it is left behind."""
+    need_r()
+    running = RunningR(Path(tempfile.mkdtemp(prefix="mwh-", dir="/tmp")))
+    running.project.mkdir()
+    (running.folder / "home").mkdir()
+    try:
+        yield running
+    finally:
+        running.clean()
+        shutil.rmtree(running.folder)
 
 
 @cache

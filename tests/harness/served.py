@@ -18,6 +18,7 @@ from modelway_harness.app import create_app
 from modelway_harness.calls import Calls
 from modelway_harness.config import Instance
 from modelway_harness.endpoint import Endpoint
+from modelway_harness.inference.dialect import Inference
 from modelway_harness.reception import Reception
 from modelway_harness.relief import Relief
 from modelway_harness.serving import Serving
@@ -63,7 +64,9 @@ class Served:
         self._calls = calls = Calls("predict")
         calls.load(lambda: function).result(WITHIN_S)
         endpoint = Endpoint(instance, 0)
-        self.reception = Reception(listen(self.path), endpoint, create_app(endpoint, function))
+        self.reception = Reception(
+            listen(self.path), endpoint, create_app(endpoint, function), (Inference(instance, function),)
+        )
         self.serving = Serving(self.reception, endpoint, calls, self)
         self._served = calls.give_thread(self.serving.serve)
         self._relief = threading.Thread(target=self._relieve, daemon=True)
@@ -98,7 +101,7 @@ class Served:
 
     def connection(self) -> http.client.HTTPConnection:
         """A connection that is kept."""
-        return _Connection(self.path)
+        return connect(self.path)
 
     def bytes(self, *pieces: bytes) -> bytes:
         """All that comes back for some bytes, up to the end of the connection."""
@@ -114,6 +117,11 @@ class Served:
         relief = Relief(self.serving, self._woken)
         while not self._served.done():
             relief.turn()
+
+
+def connect(path: Path) -> http.client.HTTPConnection:
+    """A connection to a worker, kept as long as both sides like."""
+    return _Connection(path)
 
 
 class _Connection(http.client.HTTPConnection):

@@ -130,7 +130,7 @@ def test_json_by_any_name_is_taken(caller: Served, kind: str) -> None:
     [
         (b"", "the body is empty"),
         (b"{", "the body is not JSON"),
-        (b"\xff\xff", "the body is not JSON"),
+        (b"\xff\xff", "the body is no text in UTF-8"),
         (b'{"data": {"x": NaN}}', "the body is not JSON: it holds NaN"),
         (b'{"data": {}}', "predict() missing 1 required argument: 'x'"),
     ],

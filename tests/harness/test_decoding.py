@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from math import isinf
 from typing import Any
 
 import pytest
@@ -51,6 +52,15 @@ def test_a_number_that_no_float_can_hold_is_refused(number: str, encoding: str) 
 @pytest.mark.parametrize("number", ["1e308", "1e-400", "1" * 400, "0." + "1" * 400, "1E000005"])
 def test_other_long_numbers_are_read_as_python_reads_them(number: str) -> None:
     assert decode(number.encode()) == json.loads(number)
+
+
+@given(st.from_regex(r"-?(0|[1-9][0-9]{0,40})(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,3})?", fullmatch=True))
+def test_every_number_is_the_one_that_python_reads(number: str) -> None:
+    expected = json.loads(number)
+    if isinstance(expected, float) and isinf(expected):
+        refusal(number.encode())
+    else:
+        assert repr(decode(number.encode())) == repr(expected)
 
 
 def test_a_whole_number_with_more_digits_than_python_reads_is_refused() -> None:

@@ -99,7 +99,7 @@ def test_a_function_without_annotations_takes_anything() -> None:
     data = request(document)["oneOf"][0]["properties"]["data"]
     assert data["properties"] == {"x": {}, "y": {}}
     assert data["required"] == ["x"]
-    assert list(document["components"]["schemas"]) == ["Errors"]
+    assert list(document["components"]["schemas"]) == ["InferenceTensor", "InferenceError", "Errors"]
 
 
 def only_named(*, x: int) -> None: ...
@@ -135,6 +135,16 @@ def test_a_result_in_pieces_is_described_as_a_list(function: Any) -> None:
     content = describe(function, name="f")["paths"]["/model"]["post"]["responses"]["200"]["content"]
     whole = content["application/json"]["schema"]["properties"]["result"]
     assert whole == {"type": "array", "items": {"type": "integer"}}
+    piece, last, error = content["application/x-ndjson"]["schema"]["contentSchema"]["anyOf"]
+    assert piece["properties"] == {"result": {"type": "integer"}}
+    assert "request_id" in last["required"]
+    assert "Errors" in error["$ref"]
+    assert content["text/event-stream"]["schema"]["contentSchema"] == {"type": "integer"}
+
+
+def test_a_whole_result_is_described_as_json_alone() -> None:
+    content = describe(max, name="f")["paths"]["/model"]["post"]["responses"]["200"]["content"]
+    assert list(content) == ["application/json"]
 
 
 NUMPY = """Tell.

@@ -11,6 +11,7 @@ from modelway.awaiting import Moved
 from modelway.central import CentralKey, PendingModel
 from modelway.client import Client
 from modelway.commits import CommittedFile, Difference
+from modelway.describing import Description, Parameter
 from modelway.errors import ModelwayError
 from modelway.people import Key, Organisation, Person
 from modelway.plan import Plan
@@ -29,6 +30,7 @@ __all__ = [
     "Client",
     "Collaborator",
     "CommittedFile",
+    "Description",
     "Difference",
     "Entry",
     "Finding",
@@ -39,6 +41,7 @@ __all__ = [
     "ModelwayError",
     "Moved",
     "Organisation",
+    "Parameter",
     "PendingModel",
     "Person",
     "Plan",

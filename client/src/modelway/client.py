@@ -11,6 +11,7 @@ from modelway import models
 from modelway.audit import Audit
 from modelway.central import Central
 from modelway.configuration import Configuration, find_configuration
+from modelway.describing import Description, describe
 from modelway.following import endpoint_of, is_stopped
 from modelway.logs import Log
 from modelway.patience import DEFAULT_TIMEOUT_S, Patience
@@ -113,6 +114,10 @@ class Client(Running, Traffic):
     def invoke(self, name: str, body: bytes | Json, *, label: str = LATEST) -> Prediction:
         """Like `predict`, without an access token: for collaborators of the model API."""
         return invoke(self._transport, self.model(name), body, label)
+
+    def describe(self, name: str, *, label: str = LATEST) -> Description:
+        """What the model API's function takes and gives: for its collaborators."""
+        return describe(self._transport, self.model(name), label)
 
     def models(self) -> list[Model]:
         return sorted(models.list_models(self._transport), key=lambda model: model.name)

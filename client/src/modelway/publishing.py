@@ -17,7 +17,7 @@ from modelway.models import (
     list_versions,
 )
 from modelway.patience import Patience
-from modelway.plan import Plan
+from modelway.plan import Plan, completed
 from modelway.progress import (
     FilesRead,
     FileUploaded,
@@ -61,6 +61,7 @@ def publish(transport: Transport, plan: Plan, *, timeout_s: float, on_progress: 
     is over. Doing it again after an interruption uploads only what lacks, and follows the very same version
     if that is still on its way. Raises VersionFailed with the reason and the end of the log that tells more.
     """
+    plan = completed(plan)
     files = read_directory(plan.directory)
     on_progress(FilesRead(files=len(files), size_bytes=sum(file.size_bytes for file in files)))
     owner = transport.get(f"{SERVING}/whoami", lambda answer: str(answer["userName"]))
@@ -135,8 +136,9 @@ def _is_on_its_way(version: Version, plan: Plan, content: _Content) -> bool:
     has_environment = environment is None or environment.revision_id == version.environment_revision_id
     wanted = (content.project_id, content.commit_id, plan.file, plan.function, plan.description or "")
     has = (version.project_id, version.commit_id, version.file, version.function, version.description)
+    has_language = plan.language in (None, version.language)
     is_coming = version.is_pending and version.status in _COMING
-    return is_coming and has_environment and wanted == has
+    return is_coming and has_environment and has_language and wanted == has
 
 
 def _add_version(
@@ -165,6 +167,8 @@ def _settings(transport: Transport, plan: Plan) -> dict[str, Json]:
         "replicas": plan.instances,
         "memoryBytes": plan.memory_bytes,
         "workerCount": plan.workers,
+        "recycleAfterCalls": plan.recycle_after_calls,
+        "preload": plan.preload,
         "requestTimeoutSeconds": plan.request_timeout_s,
         "routingMode": plan.routing_mode,
         "resourceQuotaId": None if plan.quota is None else Quotas(transport).find(plan.quota).id,
@@ -186,10 +190,11 @@ def _model_body(transport: Transport, plan: Plan, content: _Content) -> Json:
 
 
 def _version_body(plan: Plan, content: _Content) -> Json:
+    said = {} if plan.language is None else {"language": plan.language}
     body = {
         "projectId": content.project_id,
         "commitId": content.commit_id,
-        "source": {"type": "File", "file": plan.file, "function": plan.function, "excludeFiles": []},
+        "source": {"type": "File", "file": plan.file, "function": plan.function, "excludeFiles": [], **said},
         "logHttpRequestResponse": False,
         "monitoringEnabled": False,
         "shouldDeploy": plan.deploys,

@@ -41,6 +41,7 @@ class Version:
     environment_revision_id: str = ""
     file: str = ""
     function: str = ""
+    language: str = ""  # "python" or "r"
     description: str = ""
     labels: tuple[str, ...] = ()
     has_example: bool = False  # it is ready only once it has answered its example call
@@ -66,6 +67,7 @@ class Version:
             environment_revision_id=answer.get("environmentRevisionId") or "",
             file=source.get("file") or "",
             function=source.get("function") or "",
+            language=source.get("language") or "",
             description=answer.get("description") or "",
             labels=tuple(answer.get("labels") or ()),
             has_example=answer.get("exampleInput") is not None,

@@ -14,7 +14,7 @@ binding_of <- function(name, fun) {
     name = name,
     by_position = if (is.na(dots)) names else utils::head(names, dots - 1L),
     only_by_name = if (is.na(dots)) character() else utils::tail(names, length(names) - dots),
-    required = setdiff(names[is_open], c("...", asked_missing(fun))),
+    required = setdiff(names[is_open], c("...", asked_about(fun, "missing"))),
     takes_any = !is.na(dots)
   )
 }
@@ -76,12 +76,12 @@ missing_words <- function(names) {
   paste0("missing ", counted(length(names), "required argument"), ": ", quoted(names))
 }
 
-# The names that the function's body asks `missing()` about.
-asked_missing <- function(fun) {
+# The names that the function's body calls `asks` with: `missing(x)`.
+asked_about <- function(fun, asks) {
   found <- character()
   look <- function(expression) {
     if (!is.call(expression)) return()
-    if (identical(expression[[1L]], quote(missing)) && length(expression) == 2L) {
+    if (identical(expression[[1L]], as.name(asks)) && length(expression) == 2L) {
       found <<- c(found, as.character(expression[[2L]]))
     }
     for (part in as.list(expression)) if (is.call(part)) look(part)

@@ -5,11 +5,16 @@ GZIP_MAGIC <- as.raw(c(0x1f, 0x8b))
 # The body, unpacked. Signals `body_refused` with a `status`.
 plain_body <- function(req, body, most) {
   if (is.null(body)) body <- raw()
-  if (length(body) <= most && tolower(header(req, "CONTENT_ENCODING", "identity")) == "gzip") {
+  if (length(body) <= most && coding_of(req) == "gzip") {
     body <- gunzip(body, most + 1)
   }
   if (length(body) > most) body_refused(413L, "the body has more than the ", whole(most), " bytes that are taken")
   body
+}
+
+coding_of <- function(req) {
+  told <- tolower(trimws(header(req, "CONTENT_ENCODING", "")))
+  switch(told, "x-gzip" = "gzip", told)
 }
 
 # The first `most` bytes of what is packed in `body`.
@@ -17,11 +22,16 @@ gunzip <- function(body, most) {
   if (!identical(utils::head(body, 2L), GZIP_MAGIC)) body_refused(400L, "the body is not gzip, as its Content-Encoding says")
   packed <- gzcon(rawConnection(body))
   on.exit(close(packed))
-  tryCatch(
-    readBin(packed, "raw", most),
-    error = function(e) body_refused(400L, "the body is not whole gzip"),
-    warning = function(e) body_refused(400L, "the body is not whole gzip")
-  )
+  cut_off <- function(e) body_refused(400L, "the body is not whole gzip")
+  plain <- tryCatch(readBin(packed, "raw", most), error = cut_off, warning = cut_off)
+  if (length(plain) < most && !ends_with_size(body, length(plain))) cut_off()
+  plain
+}
+
+# Packed bytes end with how many there were (modulo 2^32): R reads what is cut off, or a second part, without a word.
+ends_with_size <- function(body, size) {
+  told <- sum(as.integer(utils::tail(body, 4L)) * 256^(0:3))
+  told == size %% 2^32
 }
 
 body_refused <- function(status, ...) {

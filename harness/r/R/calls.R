@@ -4,19 +4,26 @@
 answer <- function(binding, fun, body) {
   arguments <- tryCatch(bind(binding, decode(body)), not_readable = identity, does_not_fit = identity)
   if (inherits(arguments, "condition")) {
-    return(list(kind = "refused", text = conditionMessage(arguments), took_ms = 0, trace = ""))
+    return(outcome_of("refused", conditionMessage(arguments)))
   }
-  started <- seconds()
+  began <- seconds()
   outcome <- guarded(call_with(fun, binding$name, arguments))
-  took_ms <- max(0, seconds() - started) * 1000
+  setTimeLimit() # theirs, where they left one
+  took_ms <- max(0, seconds() - began) * 1000
+  if (Sys.getlocale("LC_NUMERIC") != "C") Sys.setlocale("LC_NUMERIC", "C") # else numbers are written with commas
   if (!is.null(outcome$condition)) {
-    return(list(kind = "failed", text = described(outcome$condition), took_ms = took_ms, trace = outcome$trace))
+    return(outcome_of("failed", described(outcome$condition), began, took_ms, outcome$trace))
   }
   text <- tryCatch(encode(outcome$value), error = identity)
-  if (!inherits(text, "condition")) return(list(kind = "answered", text = text, took_ms = took_ms, trace = ""))
+  if (!inherits(text, "condition")) return(outcome_of("answered", text, began, took_ms))
   why <- if (inherits(text, "not_json")) conditionMessage(text) else described(text)
   why <- paste0(binding$name, "() returned what JSON cannot hold: ", why)
-  list(kind = "failed", text = why, took_ms = took_ms, trace = "")
+  outcome_of("failed", why, began, took_ms)
+}
+
+# `began` is when the function was called, `took_ms` how long it took.
+outcome_of <- function(kind, text, began = seconds(), took_ms = 0, trace = "") {
+  list(kind = kind, text = text, began = began, took_ms = took_ms, trace = trace)
 }
 
 # Call it with names instead of values in the call itself, which is what traces and error messages show.
@@ -26,7 +33,8 @@ call_with <- function(fun, name, arguments) {
   slots <- paste0(".argument", seq_along(arguments))[seq_along(arguments)]
   given <- names(arguments)
   if (!is.null(given)) {
-    slots <- ifelse(given == name | !nzchar(given), slots, given)
+    taken <- given == name | !nzchar(given) | grepl("^[.][.]([.]|[0-9]+)$|^[.]argument", given) # R means more by these
+    slots <- ifelse(taken, slots, given)
   }
   for (at in seq_along(slots)) assign(slots[[at]], arguments[[at]], envir = frame)
   parts <- lapply(slots, as.name)

@@ -20,6 +20,8 @@ start_child <- function(here, work, tie, settings_file, number) {
   child$unsent <- raw()
   child$sent <- 0L
   child$parts <- character()
+  child$openapi <- "" # the document of its function, once it has told it
+  child$import_ms <- 0
   child
 }
 
@@ -42,7 +44,8 @@ write_on <- function(child) {
   child$sent <- 0L
 }
 
-# Wait up to `wait_s` for the worker to say something; what it has said whole, as a list of `kind`, `took_ms` and `text`.
+# Wait up to `wait_s` for the worker to say something; what it has said whole, as a list of `kind`, `began`, `took_ms`
+# and `text`.
 hear <- function(child, wait_s) {
   write_on(child)
   if (length(child$unsent)) wait_s <- min(wait_s, 0.001)
@@ -61,8 +64,9 @@ hear <- function(child, wait_s) {
 }
 
 parsed_line <- function(line) {
-  words <- regmatches(line, regexec("^([a-z_]+) ([0-9.]+) ", line))[[1L]]
-  list(kind = words[[2L]], took_ms = as.numeric(words[[3L]]), text = substr(line, nchar(words[[1L]]) + 1L, nchar(line)))
+  words <- regmatches(line, regexec("^([a-z_]+) ([0-9.]+) ([0-9.]+) ", line))[[1L]]
+  text <- substr(line, nchar(words[[1L]]) + 1L, nchar(line))
+  list(kind = words[[2L]], began = as.numeric(words[[3L]]), took_ms = as.numeric(words[[4L]]), text = text)
 }
 
 # Whether a worker's process is gone.

@@ -3,8 +3,9 @@
 # An object becomes a named list, an array a list, null NULL; a whole number an integer where R has one that large, any
 # other number a numeric.
 
+TOO_DEEP <- "the body is nested too deeply"
 LOOKED_AT <- 1024L * 1024L # bytes
-DEEPEST <- 1000L # of what cannot be read; what can be is as deep as it is
+DEEPEST <- 1000L
 BYTE_ORDER_MARK <- as.raw(c(0xef, 0xbb, 0xbf))
 
 # The body as JSON. Signals `not_readable`, and nothing else.
@@ -13,10 +14,12 @@ decode <- function(body) {
   if (!grepl("[^ \t\r\n]", text, useBytes = TRUE)) {
     refuse("not_readable", 'the body is empty; send a JSON object with "data" or "parameters"')
   }
+  if (grepl("\\u", text, fixed = TRUE)) check_escapes(text)
   document <- tryCatch(jsonlite::parse_json(text, bigint_as_char = FALSE), error = function(e) {
     deep <- grepl("stack|nested too deeply", conditionMessage(e)) || opens_too_much(body)
-    refuse("not_readable", if (deep) "the body is nested too deeply" else parse_fault(conditionMessage(e)))
+    refuse("not_readable", if (deep) TOO_DEEP else parse_fault(conditionMessage(e)))
   })
+  if (length(body) > 2L * DEEPEST && goes_deeper(document, DEEPEST)) refuse("not_readable", TOO_DEEP)
   for (written in large_numbers(text)) {
     if (is.infinite(as.numeric(written)) && holds_infinity(document)) {
       why <- ", which is larger than the numbers that a computer calculates with (1.8e308)"
@@ -24,6 +27,24 @@ decode <- function(body) {
     }
   }
   document
+}
+
+# Refuse the characters that JSON can write and a text in R cannot hold.
+check_escapes <- function(text) {
+  text <- gsub("\\\\", "", text, fixed = TRUE) # what is left of `\` begins an escape
+  if (grepl("\\u0000", text, fixed = TRUE)) refuse("not_readable", "the body holds the character \\u0000, which R has not")
+  half <- "(?i)\\\\ud[89ab]..(?!\\\\ud[c-f])|(?<!\\\\ud[89ab]..)\\\\ud[c-f].."
+  if (grepl(half, text, perl = TRUE)) refuse("not_readable", "the body holds half a surrogate pair, which R has not")
+}
+
+# Whether lists are in lists more than `most` times.
+goes_deeper <- function(document, most) {
+  level <- list(document)
+  for (depth in 0L:most) {
+    level <- unlist(level[vapply(level, is.list, NA)], recursive = FALSE, use.names = FALSE)
+    if (!is.list(level)) return(FALSE)
+  }
+  TRUE
 }
 
 # What is written like a number that may be too large for one; it may stand in a text too.
@@ -46,12 +67,27 @@ opens_too_much <- function(body) {
 }
 
 text_of <- function(body) {
+  wide <- wide_encoding(body)
+  if (nzchar(wide)) {
+    text <- iconv(list(body), wide, "UTF-8")
+    if (is.na(text)) refuse("not_readable", paste0("the body is no text in ", wide, "; send JSON in UTF-8"))
+    return(sub("^\ufeff", "", text))
+  }
   if (any(body == as.raw(0L))) refuse("not_readable", "the body is not JSON: it holds a zero byte")
   if (identical(utils::head(body, 3L), BYTE_ORDER_MARK)) body <- body[-(1:3)]
   text <- rawToChar(body)
   Encoding(text) <- "UTF-8"
-  if (!validUTF8(text)) refuse("not_readable", "the body is not JSON: it is not UTF-8")
+  if (!validUTF8(text)) refuse("not_readable", "the body is no text in UTF-8; send JSON in UTF-8")
   text
+}
+
+# UTF-16 or UTF-32 by its first characters, of which JSON's are ASCII; "" when it is neither.
+wide_encoding <- function(body) {
+  start <- as.integer(utils::head(body, 4L))
+  if (length(start) < 2L || (all(start[1:2] != 0L) && !(sum(start[1:2]) == 0x1fdL))) return("")
+  if (length(start) == 4L && (identical(start, c(0L, 0L, 0xfeL, 0xffL)) || all(start[1:3] == 0L))) return("UTF-32BE")
+  if (length(start) == 4L && all(start[3:4] == 0L)) return("UTF-32LE")
+  if (start[[1L]] == 0L || start[[1L]] == 0xfeL) "UTF-16BE" else "UTF-16LE"
 }
 
 # The parser's first words; the lines after them show the place.

@@ -4,13 +4,16 @@
 # with names an object; a data frame a list of its rows; a matrix a list of rows. NA, NaN and the infinities become null.
 # A number has as many digits as it takes to read the very same one again.
 
+FEW <- 40L # elements, up to which going through them one by one is quicker
+
 # The result as JSON text, on one line. Signals `not_json`, which names the place in the result.
 encode <- function(result) {
+  deeply <- function(e) if (is_tree(result)) tree_text(result) else refuse("not_json", "result is nested too deeply")
   tryCatch(
     encoded(result, "result"),
-    stackOverflowError = function(e) too_deep(),
-    expressionStackOverflowError = function(e) too_deep(),
-    CStackOverflowError = function(e) too_deep()
+    stackOverflowError = deeply,
+    expressionStackOverflowError = deeply,
+    CStackOverflowError = deeply
   )
 }
 
@@ -20,6 +23,10 @@ encoded <- function(value, path) {
   if (is.atomic(value)) return(vector_text(value, path))
   if (!is.list(value) || isS4(value)) not_json(path, " is of type ", type_name(value))
   if (inherits(value, "POSIXlt")) return(vector_text(as.POSIXct(value), path))
+  if (is_tree(value) && length(value) + sum(lengths(value)) > FEW) {
+    text <- tryCatch(tree_text(value), not_json = function(e) "") # the place of what cannot be held is found below
+    if (nzchar(text)) return(text)
+  }
   names <- names(value)
   if (is.null(names)) {
     parts <- vapply(seq_along(value), function(at) encoded(value[[at]], paste0(path, "[[", at, "]]")), "")
@@ -125,7 +132,5 @@ cells <- function(column, count, path) {
 }
 
 place <- function(path, name) paste0(path, "$", cut_text(name, NAME_LENGTH))
-
-too_deep <- function() refuse("not_json", "result is nested too deeply")
 
 not_json <- function(...) refuse("not_json", paste0(...))

@@ -1,17 +1,21 @@
-# This file is the HTTP surface: `POST /model` and `GET /health`, as a Plumber router.
+# This file is the HTTP surface: `POST /model`, `GET /health` and `/openapi.json`, as a Plumber router.
 #
 # What is checked, in this order, so that the first thing wrong is the one that is told: path and method (404, 405), the
 # name of the server that was meant (421), size, type and encoding of the body (413, 415): all of that before the body is
 # read. Then whether the worker is free (503), and the body itself (400), which the worker judges.
 
 HARNESS_VERSION <- "0.1.0"
-METHODS <- list("/model" = "POST", "/health" = c("GET", "HEAD"))
+METHODS <- list("/model" = "POST", "/health" = c("GET", "HEAD"), "/openapi.json" = c("GET", "HEAD"))
 
-# What httpuv serves. `front` answers `front$health(request)` and `front$model(request, body)`, the latter with a promise.
+# What httpuv serves. `front` answers `front$health(request)`, `front$openapi(request)` and, with a promise,
+# `front$model(request, body)`.
 application <- function(front) {
   router <- plumber::Plumber$new(filters = NULL)
-  router$handle("GET", "/health", function(req, res) fill(res, front$health(req)))
-  router$handle("HEAD", "/health", function(req, res) fill(res, without_body(front$health(req))))
+  for (page in list(list("/health", front$health), list("/openapi.json", front$openapi))) local({
+    told <- page[[2L]]
+    router$handle("GET", page[[1L]], function(req, res) fill(res, told(req)))
+    router$handle("HEAD", page[[1L]], function(req, res) fill(res, without_body(told(req))))
+  })
   router$handle("POST", "/model", function(req, res) {
     promises::then(front$model(req, req$rook.input$read()), function(answer) fill(res, answer))
   })
@@ -41,7 +45,7 @@ counted_in <- function(front, answer) {
 wrong_in_head <- function(instance, req) {
   path <- req$PATH_INFO
   allowed <- METHODS[[path]]
-  if (is.null(allowed)) return(wrong(404L, "there is nothing at ", path, "; a worker answers POST /model and GET /health"))
+  if (is.null(allowed)) return(wrong(404L, "there is nothing at ", path, "; a worker answers POST /model, GET /health and /openapi.json"))
   if (!req$REQUEST_METHOD %in% allowed) {
     told <- wrong(405L, req$REQUEST_METHOD, " is not answered at ", path)
     told$headers <- list(Allow = paste(allowed, collapse = ", "))
@@ -63,8 +67,8 @@ wrong_in_body_head <- function(instance, req) {
   if (nzchar(kind) && !grepl("[/+]json$", kind)) {
     return(wrong(415L, 'the body must be JSON: send "Content-Type: application/json", not "', kind, '"'))
   }
-  coding <- tolower(header(req, "CONTENT_ENCODING", "identity"))
-  if (!coding %in% c("identity", "gzip")) {
+  coding <- coding_of(req)
+  if (!coding %in% c("", "identity", "gzip")) {
     return(wrong(415L, 'the body must be plain or gzip, not "Content-Encoding: ', coding, '"'))
   }
 }
@@ -110,12 +114,19 @@ release_text <- function(instance) {
   ))
 }
 
-success <- function(front, req, took_ms, result) {
+success <- function(front, req, took_ms, result, headers = list()) {
   head <- paste0(
     '{"model_time_in_ms": ', round(took_ms), ', "timing": ', sprintf("%.4f", took_ms), ', "request_id": "',
     req$modelway_id, '", "release": ', front$release
   )
-  response(req, 200L, paste0(head, ', "result": ', result, "}"))
+  response(req, 200L, paste0(head, ', "result": ', result, "}"), headers)
+}
+
+# Where the time of a call went, in milliseconds: sourcing the script, once, before it; on the way to the function; in it,
+# where it was called.
+timing <- function(import_ms, wait_ms, compute_ms) {
+  computed <- if (!is.null(compute_ms)) sprintf(", compute;dur=%.3f", max(0, compute_ms))
+  list("Server-Timing" = paste0(sprintf("import;dur=%.3f, wait;dur=%.3f", import_ms, max(0, wait_ms)), computed))
 }
 
 refusal <- function(front, req, status, reason, headers = list()) {
@@ -141,5 +152,3 @@ fill <- function(res, answer) {
 }
 
 rook <- function(answer) list(status = answer$status, headers = answer$headers, body = charToRaw(answer$body))
-
-whole <- function(number) format(number, scientific = FALSE, trim = TRUE)

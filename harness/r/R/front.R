@@ -3,6 +3,7 @@
 
 local({
   options(warn = 1)
+  Sys.unsetenv("R_DEFAULT_PACKAGES") # the front needs none of them, and the worker all: it is not handed down
   compiler::enableJIT(0) # see README, "Speed"
   words <- commandArgs(trailingOnly = TRUE)
   given <- function(name) {
@@ -13,7 +14,7 @@ local({
   here <- dirname(normalizePath(script))
   harness <- new.env(parent = baseenv())
   files <- c(
-    "log", "wording", "decoding", "encoding", "exits", "config", "body", "child", "endpoint", "supervision", "loop"
+    "log", "wording", "decoding", "encoding", "trees", "exits", "config", "body", "child", "endpoint", "supervision", "loop"
   )
   for (file in files) sys.source(file.path(here, paste0(file, ".R")), harness)
   for (package in c("plumber", "httpuv", "later", "promises", "processx", "jsonlite")) {

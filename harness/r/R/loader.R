@@ -41,14 +41,17 @@ source_whole <- function(script, file) {
 # What came of evaluating `work`: `value`, or `condition` and `trace`.
 guarded <- function(work) {
   trace <- ""
-  tryCatch(
-    withCallingHandlers(
-      list(value = work),
-      error = function(e) trace <<- tryCatch(trace_text(e, sys.calls()), error = function(e) "")
-    ),
-    error = function(e) list(condition = e, trace = if (nzchar(trace)) trace else paste0(described(e), "\n"))
+  told <- function(e) list(condition = e, trace = if (nzchar(trace)) trace else paste0(described(e), "\n"))
+  keep_trace <- function(e) trace <<- tryCatch(trace_text(e, sys.calls()), error = function(e) "")
+  given_up <- function() told(simpleError(one_line(sub("^Error( in [^:]*)?: ", "", geterrmessage()))))
+  withRestarts(
+    tryCatch(withCallingHandlers(list(value = work), error = keep_trace), error = told),
+    modelway_given_up = given_up
   )
 }
+
+# `stop()` of a condition that is no error reaches no handler of errors; it would end the process.
+GIVEN_UP <- quote(invokeRestart("modelway_given_up"))
 
 function_in <- function(environment, file, name) {
   if (!exists(name, envir = environment, inherits = FALSE)) {

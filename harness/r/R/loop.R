@@ -58,7 +58,8 @@ may_end <- function(front) is.null(front$call) || seconds() > front$stop_by
 # Let what has been answered be sent: httpuv does that in a thread of its own and does not tell when it has.
 flush_answers <- function(front) {
   until <- seconds() + FLUSH_S[["handed over"]]
-  while (front$unanswered > 0L && seconds() < until) later::run_now(0.02)
+  never <- if (is.null(front$call)) 0L else 1L # the grace is over: it will not be answered
+  while (front$unanswered > never && seconds() < until) later::run_now(0.02)
   until <- seconds() + if (front$had_call_at_stop) FLUSH_S[["sent, after a call"]] else FLUSH_S[["sent"]]
   while (front$was_ever_ready && seconds() < until) later::run_now(0.02)
 }

@@ -24,6 +24,7 @@ new_front <- function(instance, place, open_door, close_door) {
   front$unanswered <- 0L # answers that are promised and not yet given to httpuv
   front$status <- NULL # of this process, once it is to end
   front$health <- function(req) health(front, req)
+  front$openapi <- function(req) openapi(front, req)
   front$model <- function(req, body) accept(front, req, body)
   front
 }
@@ -42,6 +43,15 @@ health <- function(front, req) {
     return(response(req, 200L, encode(body)))
   }
   response(req, 503L, encode(list(status = if (stage == "wedged") "wedged" else "starting")))
+}
+
+# What the function takes and gives, as its worker told before it was ready: also while a call runs.
+openapi <- function(front, req) {
+  text <- front$child$openapi
+  if (nzchar(text)) return(response(req, 200L, text))
+  is_ready <- front$child$stage == "ready"
+  if (is_ready) return(refusal(front, req, 500L, "the function could not be described; the instance's log says why"))
+  refusal(front, req, 503L, "this worker is not ready", list("Retry-After" = "1"))
 }
 
 # A promise of the answer to one call.
@@ -69,15 +79,27 @@ begin <- function(front, call) {
     limit <- timeout_words(front)
     return(turn_away(front, call, 504L, paste0("no time was left to start the call, the request timeout being ", limit)))
   }
-  call$deadline <- seconds() + left
+  call$begun <- seconds()
+  call$deadline <- call$begun + left
   front$call <- call
   send_call(front$child, call$req$modelway_id, call$body)
 }
 
 busy <- function(front, call) turn_away(front, call, 503L, "this worker is busy", list("Retry-After" = "1"))
 
-turn_away <- function(front, call, status, reason, headers = list()) {
-  call$resolve(refusal(front, call$req, status, reason, headers))
+turn_away <- function(front, call, status, reason, headers = list(), times = spent(front, call)) {
+  call$resolve(refusal(front, call$req, status, reason, c(headers, times)))
+}
+
+# `timing` of a call by now, whose function may have begun at `call$begun`.
+spent <- function(front, call) {
+  now <- seconds()
+  if (is.null(call$begun)) return(timed(front, call, now))
+  timed(front, call, call$begun, (now - call$begun) * 1000)
+}
+
+timed <- function(front, call, began, took_ms = NULL) {
+  timing(front$child$import_ms, (began - call$req$modelway_started) * 1000, took_ms)
 }
 
 timeout_words <- function(front) paste0(format(front$instance$request_timeout_s, digits = 6L), " s")
@@ -85,7 +107,8 @@ timeout_words <- function(front) paste0(format(front$instance$request_timeout_s,
 # Take in what the worker said.
 heard <- function(front, said) {
   switch(said$kind,
-    ready = became_ready(front),
+    described = front$child$openapi <- said$text,
+    ready = became_ready(front, said$took_ms),
     example = {
       front$child$stage <- "example"
       front$child$deadline <- seconds() + front$instance$request_timeout_s
@@ -98,8 +121,9 @@ heard <- function(front, said) {
   )
 }
 
-became_ready <- function(front) {
+became_ready <- function(front, import_ms) {
   child <- front$child
+  child$import_ms <- import_ms
   child$stage <- "ready"
   front$was_ever_ready <- TRUE
   front$early_ends <- 0L
@@ -114,11 +138,12 @@ finish <- function(front, said) {
   call <- front$call
   if (is.null(call)) return()
   front$call <- NULL
+  times <- timed(front, call, said$began, if (said$kind != "refused") said$took_ms)
   if (said$kind == "answered") {
-    call$resolve(success(front, call$req, said$took_ms, said$text))
+    call$resolve(success(front, call$req, said$took_ms, said$text, times))
   } else {
     status <- if (said$kind == "refused") 400L else 500L
-    turn_away(front, call, status, jsonlite::parse_json(said$text))
+    turn_away(front, call, status, jsonlite::parse_json(said$text), times = times)
   }
   next_in_line(front)
 }

@@ -17,6 +17,9 @@ quoted <- function(names) {
 # "1 argument", "2 arguments"
 counted <- function(count, noun) paste0(count, " ", noun, if (count != 1) "s")
 
+# A whole number with all its digits.
+whole <- function(number) format(number, scientific = FALSE, trim = TRUE)
+
 # What a person who writes JSON would call a parsed value.
 json_kind <- function(value) {
   if (is.null(value)) return("null")
@@ -28,8 +31,10 @@ json_kind <- function(value) {
 described <- function(condition) {
   kind <- setdiff(class(condition), c("simpleError", "simpleCondition", "error", "condition"))
   kind <- if (length(kind)) kind[[1L]] else "Error"
-  text <- tryCatch(conditionMessage(condition), error = function(e) "(its text could not be made)")
-  text <- paste(as.character(text), collapse = " ")
+  text <- tryCatch(
+    paste(as.character(conditionMessage(condition)), collapse = " "),
+    error = function(e) "(its text could not be made)"
+  )
   if (nzchar(text)) paste0(kind, ": ", cut_text(text, ERROR_LENGTH)) else kind
 }
 

@@ -1,4 +1,4 @@
-"""This file calls a model for its collaborators, who need no access token and are shown none.
+"""This file calls a model, and reads its document, for its collaborators, who need no access token and are shown none.
 
 A restricted model is called with a token of the platform's own, made when it is first needed. It is listed nowhere,
 and nobody can show, regenerate or revoke it.
@@ -45,6 +45,8 @@ _LABEL = PlainText("label", "the label whose version is called", among=(LATEST, 
 _BODY = Raw(_JSON, 'the whole body of the call, such as {"data": {"x": 1}} or {"parameters": [1]}')
 _ANSWER = Raw(_JSON, "the model's own answer, as a call of its endpoint has it")
 _REFUSAL = Raw(_JSON, "the model's own refusal, or why it was not called")
+_DOCUMENT = Raw(_JSON, "an OpenAPI 3.1 document, of the version that answers: what its function takes and gives")
+_NOT_TOLD = (404, 502, 503, 504)
 _REFUSALS = (400, 404, 408, 413, 415, 502, 503, 504)
 
 
@@ -67,7 +69,15 @@ class Invocation:
                 takes=_BODY,
                 gives={200: _ANSWER, **dict.fromkeys(_REFUSALS, _REFUSAL)},
                 query=(_LABEL,),
-            )
+            ),
+            Route(
+                "GET",
+                API + "/modelApis/{model}/openapi.json",
+                self.describe,
+                Action.INVOKE,
+                gives={200: _DOCUMENT, **dict.fromkeys(_NOT_TOLD, _REFUSAL)},
+                query=(_LABEL,),
+            ),
         ]
 
     async def invoke(self, request: web.Request) -> web.Response:
@@ -79,18 +89,27 @@ class Invocation:
         label = _label(request, model)
         body = b"".join([chunk async for chunk in chunks(request, limit_bytes=JSON_BYTES)])
         headers = {name: request.headers[name] for name in _SENT_ON if name in request.headers}
-        called = self._called(model, label, body, {"Content-Type": _JSON, "Accept-Encoding": "identity", **headers})
+        path = endpoint("", model.id, label)
+        called = self._called(model, path, body, {"Content-Type": _JSON, "Accept-Encoding": "identity", **headers})
         return _given_back(await while_caller_waits(request, called))
 
-    async def _called(self, model: Model, label: str, body: bytes, headers: Mapping[str, str]) -> Answered:
+    async def describe(self, request: web.Request) -> web.Response:
+        """Read what a model's function takes and gives, as its collaborator, without an access token.
+
+        The document is the model's own, of the version that the label leads to.
+        """
+        model = about(request, MODEL)
+        path = endpoint("", model.id, _label(request, model), "openapi.json")
+        asked = self._called(model, path, None, {"Accept-Encoding": "identity"})
+        return _given_back(await while_caller_waits(request, asked))
+
+    async def _called(self, model: Model, path: str, body: bytes | None, headers: Mapping[str, str]) -> Answered:
         """A token that is new is tried again until the router knows it: refused calls reached no instance."""
         until = time.monotonic() + _HEARD_WITHIN_S
         while True:
             token = await self._token(model) if model.is_restricted else None
             shown = {} if token is None else {"Authorization": f"Bearer {token}"}
-            answered = await self._calls.call(
-                endpoint("", model.id, label), body, {**headers, **shown}, timeout_s=model.request_timeout_s
-            )
+            answered = await self._calls.call(path, body, {**headers, **shown}, timeout_s=model.request_timeout_s)
             if not answered.is_token_refused:
                 return answered
             if time.monotonic() > until:

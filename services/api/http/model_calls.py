@@ -70,8 +70,8 @@ class ModelCalls:
         self._session: aiohttp.ClientSession | None = None
         self._room = asyncio.Semaphore(AT_ONCE)
 
-    async def call(self, path: str, body: bytes, headers: Mapping[str, str], *, timeout_s: float) -> Answered:
-        """The answer, whatever its status. `timeout_s`: the model's request timeout.
+    async def call(self, path: str, body: bytes | None, headers: Mapping[str, str], *, timeout_s: float) -> Answered:
+        """The answer, whatever its status. Without a body it is a GET. `timeout_s`: the model's request timeout.
 
         Raises Overloaded, Unavailable when no router takes the call, CallTooLong and CallBroken.
         """
@@ -87,11 +87,12 @@ class ModelCalls:
             except aiohttp.ClientError as error:
                 raise CallBroken("the connection to the model broke before it had answered") from error
 
-    async def _called(self, path: str, body: bytes, headers: Mapping[str, str], deadline_s: float) -> Answered:
+    async def _called(self, path: str, body: bytes | None, headers: Mapping[str, str], deadline_s: float) -> Answered:
         timeout = aiohttp.ClientTimeout(total=deadline_s, connect=_CONNECT_S)
         session = self._opened()
-        async with session.post(
-            self._url + path, data=io.BytesIO(body), headers=headers, timeout=timeout, allow_redirects=False
+        method, data = ("GET", None) if body is None else ("POST", io.BytesIO(body))
+        async with session.request(
+            method, self._url + path, data=data, headers=headers, timeout=timeout, allow_redirects=False
         ) as response:
             whole = bytearray()
             async for chunk in response.content.iter_chunked(_CHUNK_BYTES):

@@ -28,6 +28,7 @@ from services.core.environment import Environment
 from services.core.errors import Invalid, Refused
 from services.core.events import Source
 from services.core.ids import VersionId
+from services.core.languages import MLFLOW_FUNCTION, Language, is_mlflow, language_of
 from services.core.lifecycle import Version
 from services.core.model import Model
 from services.core.project import Project
@@ -46,9 +47,20 @@ class SourceBody(Body, frozen=True, kw_only=True):
     """What is left out is as in the version before."""
 
     type: Annotated[str, says("File: a function in a file of the project", among=("File",))] = "File"
-    file: Annotated[str | None, says("the path of the file in the project; it ends in .py")] = None
-    function: Annotated[str | None, says("the plain name of the function, as in predict")] = None
+    file: Annotated[
+        str | None, says("the path of the file in the project; it ends in .py or .R, or is an MLflow model's MLmodel")
+    ] = None
+    function: Annotated[
+        str | None, says("the plain name of the function, as in predict; of an MLflow model it is predict")
+    ] = None
     exclude_files: Annotated[Patterns | None, says("patterns of files to leave out, as in a .gitignore file")] = None
+    language: Annotated[
+        str | None,
+        says(
+            "what the file is written in; null, as left out: as its name tells, else as in the version before",
+            among=("python", "r"),
+        ),
+    ] = None
 
 
 class VersionBody(Body, frozen=True, kw_only=True):
@@ -132,6 +144,7 @@ class Publisher:
         )
         base = _Base(project_id=project.id, environment_id=environment.id, prefix="version.")
         source = await self._source(request, body.version, base, project)
+        _check_memory(command.settings, source)
         version = _command(body.version, source, once, command.defaults, prefix=base.prefix)
         model_id = once.new_id("model")
         await self._ledger.execute(MODEL, model_id, command, actor=by, command_id=once.command_id("create"))
@@ -163,6 +176,7 @@ class Publisher:
             await self._permits.require(request, Action.PUBLISH_FILES, project)
         once = intent(request)
         source = await self._source(request, body, base, project)
+        _check_memory(model.settings, source)
         command = _command(body, source, once, await read_defaults(self._store))
         after = await self._ledger.execute(
             MODEL, model.id, command, actor=actor(request), command_id=once.command_id("publish")
@@ -180,6 +194,9 @@ class Publisher:
             raise Invalid(f"{field} must be File, got {names.shortened(body.source.type)}", field=field)
         file = body.source.file or (base.source.file if base.source is not None else "")
         function = body.source.function or (base.source.function if base.source is not None else "")
+        if is_mlflow(file):
+            function = body.source.function or MLFLOW_FUNCTION
+        language = _language(body.source, base, file)
         inherited = base.source.exclude_files if base.source is not None else ()
         environment = await self.environment(request, body.environment_id or "", known=base.environment_id)
         committed = project.snapshot(body.commit_id or None)
@@ -189,7 +206,10 @@ class Publisher:
             project_name=project.name,
             commit_id=committed.commit_id,
             snapshot=committed.snapshot,
-            file=snapshot.check_script(_required(file, f"{base.prefix}source.file"), field=f"{base.prefix}source.file"),
+            file=snapshot.check_script(
+                _required(file, f"{base.prefix}source.file"), language, field=f"{base.prefix}source.file"
+            ),
+            language=language,
             function=names.check_function(
                 _required(function, f"{base.prefix}source.function"), field=f"{base.prefix}source.function"
             ),
@@ -207,6 +227,13 @@ class _Base(msgspec.Struct, frozen=True, kw_only=True):
     environment_id: str
     source: Source | None = None
     prefix: str = ""  # where the version stands in the body, for sentences
+
+
+def _language(body: SourceBody, base: _Base, file: str) -> Language | None:
+    """What the file is said to be written in, now or, where its name does not tell, with the version before."""
+    if body.language is not None or base.source is None or language_of(file) is not None:
+        return snapshot.check_language(body.language, field=f"{base.prefix}source.language")
+    return base.source.language
 
 
 def _command(
@@ -231,6 +258,11 @@ def _example(given: msgspec.Raw | UnsetType, field: str) -> str:
     if len(text) > EXAMPLE_BYTES:
         raise Invalid(f"{field} may have at most {EXAMPLE_BYTES} bytes, got {len(text)}", field=field)
     return "" if text == b"null" else text.decode()
+
+
+def _check_memory(known: Settings, source: Source) -> None:
+    with wire_words():
+        settings.check_memory(known, source.written_in)
 
 
 def _settings(body: ModelBody, configuration: Configuration, quotas: Quotas, vault: Vault) -> Settings:

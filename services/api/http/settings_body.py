@@ -27,6 +27,8 @@ _PLAIN = {  # taken over as they are
     "replicas": "instances",
     "repeatable_calls": "has_repeatable_calls",
     "worker_count": "workers",
+    "recycle_after_calls": "recycle_after_calls",
+    "preload": "preload",
     "request_timeout_seconds": "request_timeout_s",
     "start_deadline_seconds": "start_deadline_s",
     "build_timeout_seconds": "build_timeout_s",
@@ -86,6 +88,8 @@ class SettingsBody(Body, frozen=True, kw_only=True):
     cpu_limit: fields.CpuLimit | UnsetType = UNSET
     cpu_requested: fields.CpuRequested | UnsetType = UNSET
     worker_count: fields.WorkerCount | UnsetType = UNSET
+    recycle_after_calls: fields.RecycleAfterCalls | UnsetType = UNSET
+    preload: fields.Preload | UnsetType = UNSET
     request_timeout_seconds: fields.RequestTimeout | UnsetType = UNSET
     start_deadline_seconds: fields.StartDeadline | UnsetType = UNSET
     build_timeout_seconds: fields.BuildTimeout | UnsetType = UNSET

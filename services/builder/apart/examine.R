@@ -1,14 +1,10 @@
-# This file is a program: `examine.R FILE NAME FUNCTION PACKAGE...` says whether FILE is R and may define FUNCTION, and
-# which versions of R and of the packages this machine has.
+# This file is a program: `examine.R FILE NAME FUNCTION` says whether FILE is R and may define FUNCTION, and which versions
+# of R and of packages this machine has.
 #
 # Nothing of the project is executed. It writes {"fault", "detail", "r", "platform", "packages"} as JSON, the first two
-# empty when all is well; `packages` has the version of each PACKAGE, "" where there is none. NAME is what the sentence
-# calls the file. A function is missed only when that is certain; in doubt the harness finds out.
-
-quoted <- function(text) {
-  text <- gsub('(["\\\\])', "\\\\\\1", iconv(text, "UTF-8", "UTF-8", sub = "byte"))
-  paste0('"', gsub("[[:cntrl:]]+", " ", text), '"')
-}
+# empty when all is well. `packages` has for each package of this machine's libraries its version, whether it is a part of R
+# ("base"), and what it needs. NAME is what the sentence calls the file. A function is missed only when that is certain; in
+# doubt the harness finds out.
 
 # Whether the script may come by more names than are seen to be assigned at its top level.
 CONJURERS <- c("source", "sys.source", "assign", "load", "attach", "eval", "evalq", "list2env", "delayedAssign", "readRDS",
@@ -36,10 +32,13 @@ is_harmless <- function(call) as.character(call[[1L]])[[1L]] %in% c("library", "
 
 words <- commandArgs(trailingOnly = TRUE)
 fault <- fault_of(words[[1L]], words[[2L]], words[[3L]])
-packages <- words[-(1:3)]
-versions <- vapply(packages, function(package) {
-  tryCatch(as.character(utils::packageVersion(package)), error = function(e) "")
-}, "")
-cat("{", paste0(quoted(c("fault", "detail", "r", "platform")), ":",
-  quoted(c(fault, as.character(getRversion()), R.version$platform)), collapse = ","), sep = "")
-cat(',"packages":{', paste0(quoted(packages), ":", quoted(versions), collapse = ","), "}}\n", sep = "")
+here <- dirname(normalizePath(sub("^--file=", "", grep("^--file=", commandArgs(), value = TRUE)[[1L]])))
+source(file.path(here, "quoting.R"))
+installed <- installed.packages(noCache = TRUE)
+installed <- installed[!duplicated(installed[, "Package"]), , drop = FALSE]
+installed[is.na(installed)] <- ""
+described <- apply(installed, 1L, function(row) {
+  joined(quoted(c(row[["Version"]], row[["Priority"]], paste(row[["Depends"]], row[["Imports"]], sep = ","))))
+})
+told <- c(quoted(c(fault, as.character(getRversion()), R.version$platform)), joined(described, installed[, "Package"]))
+cat(joined(told, c("fault", "detail", "r", "platform", "packages")), "\n", sep = "")

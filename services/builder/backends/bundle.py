@@ -13,16 +13,21 @@ from services.builder.basis import Interpreter, describe_interpreter, read_harne
 from services.builder.build_log import BuildLog
 from services.builder.environment import Environments
 from services.builder.lock import Locksmith
-from services.builder.r_library import examine_r, r_environment_digest, r_lock, read_r_harness
+from services.builder.mlflow_model import check_lock, check_mlflow
+from services.builder.r_environment import REnvironments
+from services.builder.r_library import examine_r, read_r_harness, whole_lock
+from services.builder.r_lock import RLocksmith
+from services.builder.r_requirements import RENV_LOCK, Demand, r_demands, renv_demands
 from services.builder.snapshot import check_source, fetch_source, read_project
 from services.core.errors import BuildFailed, NotFound
 from services.core.ids import Digest
-from services.core.languages import Language, language_of
+from services.core.languages import Language, is_mlflow, written_in
 from services.core.records import BuildOrder, Bundle, FileEntry
 from services.kit.blobs import Blobs
 
 FETCHED_AT_ONCE = 16
 IN_MEMORY_BYTES = 1 << 20
+MAX_RENV_LOCK_BYTES = 4 << 20
 EXECUTABLE, PLAIN = 0o755, 0o644
 
 
@@ -36,6 +41,8 @@ class BundleBackend:
     harness_wheel: Path
     model_python: Path
     environ: Mapping[str, str]
+    r_locksmith: RLocksmith
+    r_environments: REnvironments
     r_harness: Path | None = None
 
     async def build(self, order: BuildOrder, folder: Path, log: BuildLog) -> Digest:
@@ -45,12 +52,17 @@ class BundleBackend:
         `TemporaryError` else.
         """
         files = await read_project(self.blobs, order, self.environ, log)
-        if language_of(order.file) is Language.R:
+        if written_in(order.file, order.language) is Language.R:
             return await self._build_r(order, files, folder, log)
         interpreter = await self._interpreter()
-        await check_source(self.blobs, order, files, interpreter, self.environ, folder, log)
+        if is_mlflow(order.file):
+            order = await check_mlflow(self.blobs, order, files, interpreter.version, log)
+        else:
+            await check_source(self.blobs, order, files, interpreter, self.environ, folder, log)
         harness = await read_harness(self.harness_wheel, folder)
         lock = await self.locksmith.lock(order, interpreter, harness, folder, log)
+        if is_mlflow(order.file):
+            check_lock(order.file, lock)
         environment = await self.environments.ensure(lock, interpreter, harness, folder, log)
         bundle = Bundle(
             files=await self._pack(files, folder),
@@ -68,8 +80,7 @@ class BundleBackend:
         `NotFound` when the lock is lost, `TemporaryError` else.
         """
         if bundle.language is Language.R:
-            r_harness = await read_r_harness(self.r_harness)
-            await self.environments.ensure_files(bundle.environment, r_harness.files, log)
+            await self._remake_r(bundle, folder, log)
             return
         interpreter = await self._interpreter()
         if interpreter.minor != bundle.python:
@@ -95,19 +106,40 @@ class BundleBackend:
 
     async def _build_r(self, order: BuildOrder, files: Sequence[FileEntry], folder: Path, log: BuildLog) -> Digest:
         harness = await read_r_harness(self.r_harness)
-        examined = await examine_r(order, await fetch_source(self.blobs, order, files, folder), self.environ, log)
-        lock = r_lock(examined)
-        environment = r_environment_digest(lock, harness)
-        await self.environments.ensure_files(environment, harness.files, log)
+        demands = (*r_demands(order.requirements), *await self._pinned(files))
+        source = await fetch_source(self.blobs, order, files, folder)
+        machine = await examine_r(order, source, self.environ, log)
+        locked = await self.r_locksmith.lock(
+            order.environment_revision_id, demands, machine.packages, machine.platform, folder, log
+        )
+        lock = whole_lock(locked, machine)
+        environment = await self.r_environments.ensure(lock, harness, folder, log)
         bundle = Bundle(
             files=await self._pack(files, folder),
             environment=environment,
             lock=await self.blobs.put(lock.encode()),
             language=Language.R,
-            r=examined.r,
+            r=machine.r,
             harness_version=harness.version,
         )
         return await self.blobs.put_document(bundle)
+
+    async def _pinned(self, files: Sequence[FileEntry]) -> tuple[Demand, ...]:
+        """What the project's renv.lock asks for, where it has one."""
+        entry = next((entry for entry in files if entry.path == RENV_LOCK), None)
+        if entry is None:
+            return ()
+        if entry.size_bytes > MAX_RENV_LOCK_BYTES:
+            raise BuildFailed(f"{RENV_LOCK} is larger than {MAX_RENV_LOCK_BYTES >> 20} MB")
+        try:
+            return renv_demands(await self.blobs.get(entry.digest))
+        except NotFound as error:
+            raise BuildFailed(f"the content of {RENV_LOCK!r} is not in the store") from error
+
+    async def _remake_r(self, bundle: Bundle, folder: Path, log: BuildLog) -> None:
+        harness = await read_r_harness(self.r_harness)
+        lock = (await self.blobs.get(bundle.lock)).decode()
+        await self.r_environments.remake(bundle.environment, lock, harness, folder, log)
 
     async def _content(self, entry: FileEntry, copy: Path) -> bytes | Path:
         try:

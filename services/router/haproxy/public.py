@@ -11,7 +11,9 @@ from services.router.haproxy import access
 from services.router.haproxy.sections import body
 from services.router.haproxy.settings import Settings
 
-SHOWN = ("model", "openapi.json")  # what of an instance is reachable from outside
+# What of an instance is reachable from outside: calls, what is told of them, and the Open Inference Protocol.
+SHOWN = "acl is_shown var(txn.thing) -m str model openapi.json v2", "acl is_shown var(txn.thing) -m beg v2/"
+CALLS = "acl is_call var(txn.thing) -m str model", "acl is_call var(txn.thing) -m end /infer"
 
 
 def public(settings: Settings) -> Iterable[str]:
@@ -31,7 +33,11 @@ def public(settings: Settings) -> Iterable[str]:
     yield "    http-request set-var(txn.is_passed_on) bool(true) if { stopping }"
     yield "    http-request allow if { stopping }"
     yield from _decisions()
-    yield access.FROM_HERE_ON
+    # A model's document says where the model is.
+    yield "    http-request set-var(txn.base) path,regsub(/openapi.json$,) if { var(txn.thing) -m str openapi.json }"
+    yield from _probes()
+    yield from (f"    {rule}" for rule in CALLS)
+    yield f"{access.FROM_HERE_ON} if is_call"
     yield "    use_backend api unless { var(txn.label) -m found }"
     yield "    use_backend newest if { var(txn.is_passed_on) -m bool }"
     yield "    use_backend %[var(txn.backend)]"
@@ -54,7 +60,8 @@ def _decisions() -> Iterable[str]:
     unknown = body("There is no such model or route.")
     yield f"    http-request return status 404 {unknown} unless {{ var(txn.backend) -m found }}"
     nothing = body("There is nothing at this address; a model answers at /model.")
-    yield f"    http-request return status 404 {nothing} unless {{ var(txn.thing) -m str {' '.join(SHOWN)} }}"
+    yield from (f"    {rule}" for rule in SHOWN)
+    yield f"    http-request return status 404 {nothing} unless is_shown"
     yield "    http-request set-var(txn.token) http_auth_bearer"
     # Basic: user name and password are both the token; HAProxy's own http_auth_user does not look at the password.
     yield "    http-request set-var(txn.user) http_auth_user"
@@ -66,6 +73,18 @@ def _decisions() -> Iterable[str]:
     challenges = "hdr WWW-Authenticate 'Bearer realm=\"Modelway\"' hdr WWW-Authenticate 'Basic realm=\"Modelway\"'"
     yield f"    http-request return status 401 {refused} {challenges} unless {{ var(txn.grant) -m found }}"
     yield from _canary()
+
+
+def _probes() -> Iterable[str]:
+    """Health as the Open Inference Protocol asks for it: answered here, so that no probe waits for a busy worker."""
+    told = "200 content-type application/json string"
+    yield "    acl is_look method GET"
+    yield "    acl is_live_asked var(txn.thing) -m str v2/health/live"
+    yield f"    http-request return status {told} '{{\"live\":true}}' if is_look is_live_asked"
+    yield "    acl is_ready_asked var(txn.thing) -m str v2/health/ready"
+    ready = "is_look is_ready_asked { var(txn.backend),nbsrv gt 0 }"
+    yield f"    http-request return status {told} '{{\"ready\":true}}' if {ready}"
+    yield f"    http-request return status 503 {body('No instance of this model is ready.')} if is_look is_ready_asked"
 
 
 def _canary() -> Iterable[str]:

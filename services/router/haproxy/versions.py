@@ -34,6 +34,7 @@ def _common(settings: Settings) -> Iterable[str]:
     # Nothing secret reaches the user's process: not the token, not the session of whoever calls from the page.
     yield from (f"    http-request del-header {name}" for name in CREDENTIALS)
     yield "    http-request del-header X-Modelway- -m beg"
+    yield "    http-request set-header X-Modelway-Base %[var(txn.base)] if { var(txn.base) -m found }"
     full = f"{body('Too many calls wait for this model.')}{retry_after(503)}"
     yield f"    http-request return status 503 {full} if {{ queue ge {settings.max_waiting} }}"
     # A model shares its origin with the platform's page.

@@ -16,9 +16,14 @@ from services.builder.build_log import BuildLog
 from services.builder.command import clean_environment
 from services.builder.environment import Environments
 from services.builder.lock import Locksmith
+from services.builder.r_environment import REnvironments
+from services.builder.r_install import RInstaller
+from services.builder.r_lock import RLocksmith
+from services.builder.r_repository import Repository
 from services.core.ids import AggregateId, VersionId
 from services.core.records import BuildOrder, FileEntry, LogLine, Manifest
 from services.kit.blobs import Blobs
+from services.kit.config import Secret
 from tests.parts import find_program
 
 MODEL_ID = AggregateId("a" * 24)
@@ -47,19 +52,23 @@ def make_harness(folder: Path, version: str = "0.1.0", requires: Sequence[str] =
     return make_wheel(folder, "modelway_harness", version, {"modelway_harness.py": "READY = True\n"}, requires)
 
 
-def make_backend(folder: Path, blobs: Blobs, **environ: str) -> BundleBackend:
+def make_backend(folder: Path, blobs: Blobs, *, r_repository: str | None = None, **environ: str) -> BundleBackend:
     """A backend with everything it keeps under `folder`."""
     uv = find_program("uv")
     assert uv is not None, "uv is not installed"
     passed = clean_environment({**os.environ, **environ})
     folder.mkdir(exist_ok=True)
+    environments = Environments(folder / "environments", Path(uv), passed)
+    repository = Repository(None if r_repository is None else Secret(r_repository), passed)
     return BundleBackend(
         blobs=blobs,
         locksmith=Locksmith(blobs, Path(uv), passed),
-        environments=Environments(folder / "environments", Path(uv), passed),
+        environments=environments,
         harness_wheel=make_harness(folder),
         model_python=Path(sys.executable),
         environ=passed,
+        r_locksmith=RLocksmith(blobs, repository),
+        r_environments=REnvironments(environments, repository, RInstaller(environments.folder, passed), passed),
     )
 
 

@@ -66,9 +66,9 @@ async def test_an_r_version_is_its_files_the_machines_library_and_the_harness(
     [
         ("x <- 1\npredict <- function( {\n", "", "model.R:2: syntax error: unexpected '{'"),
         ("predit <- function(x) x\n", "", "model.R: function 'predict' is not defined at the top level"),
-        (GOOD, "nonesuch\n", "the R package 'nonesuch' is not installed on this machine"),
-        (GOOD, "jsonlite<1\n", "the R package 'jsonlite' is here in version "),
-        (GOOD, "scikit-learn\n", "the requirement 'scikit-learn' is not the name of an R package"),
+        (GOOD, "nonesuch\n", "the R package 'nonesuch' is not on this machine; the platform was set up without a"),
+        (GOOD, "jsonlite<1\n", "the R package 'jsonlite' is on this machine in version "),
+        (GOOD, "scikit-learn\n", "requirements line 1: 'scikit-learn' is not an R package; allowed are names of R"),
     ],
 )
 async def test_what_is_wrong_is_told_in_one_sentence(
@@ -97,6 +97,15 @@ async def test_a_function_that_may_come_about_otherwise_is_left_to_the_harness(
     order = await make_order(blobs, {"model.r": script}, file="model.r")
     bundle, _ = await build(backend, order, tmp_path)
     assert bundle.language is Language.R
+
+
+async def test_a_language_that_was_said_counts_and_not_the_name(
+    backend: BundleBackend, blobs: Blobs, tmp_path: Path
+) -> None:
+    order = await make_order(blobs, {"score.rscript": GOOD}, file="score.rscript", language=Language.R)
+    bundle, said = await build(backend, order, tmp_path)
+    assert bundle.language is Language.R
+    assert "score.rscript can be read" in said
 
 
 async def test_nothing_of_the_project_is_executed(backend: BundleBackend, blobs: Blobs, tmp_path: Path) -> None:

@@ -11,6 +11,10 @@ from services.builder.backends.bundle import BundleBackend
 from services.builder.build_log import BuildLog
 from services.builder.environment import Environments
 from services.builder.lock import Locksmith
+from services.builder.r_environment import REnvironments
+from services.builder.r_install import RInstaller
+from services.builder.r_lock import RLocksmith
+from services.builder.r_repository import Repository
 from services.builder.remaker import Remaker
 from services.core.errors import BuildFailed, Unavailable
 from services.core.ids import AggregateId, Digest
@@ -33,6 +37,7 @@ class Scene:
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.blobs = Blobs(f"file://{folder}/blobs")
         environments = Environments(folder / "environments", Path("/uv"), {})
+        repository = Repository(None, {})
         self.backend = BundleBackend(
             blobs=self.blobs,
             locksmith=Locksmith(self.blobs, Path("/uv"), {}),
@@ -40,6 +45,8 @@ class Scene:
             harness_wheel=Path("/wheel"),
             model_python=Path("/python"),
             environ={},
+            r_locksmith=RLocksmith(self.blobs, repository),
+            r_environments=REnvironments(environments, repository, RInstaller(folder, {}), {}),
         )
         self.needed = Needed()
         self.remade: list[str] = []

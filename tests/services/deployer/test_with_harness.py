@@ -54,6 +54,28 @@ async def test_a_function_runs_answers_and_stops(platform: Platform) -> None:
     assert lines.count("loading") == 2
 
 
+async def test_workers_are_preloaded_and_recycled_where_the_model_says_so(platform: Platform) -> None:
+    wanted = await platform.bench.desired(
+        "import os\nprint('loading')\ndef predict():\n    return os.getpid()\n",
+        workers=2,
+        preload=True,
+        recycle_after_calls=10,
+    )
+    await platform.want(wanted)
+    placement = await platform.until(wanted, lambda p: p.phase is PlacementPhase.RUNNING, what="it runs")
+    (instance,) = placement.instances
+    answers: set[str] = set()
+    while len(answers) < 3:
+        status, body = await call(instance.addresses[0], f"{instance.instance_id}.0", {"data": {}})
+        assert (status, isinstance(body, dict)) == (200, True)
+        answers.add(str(body["result"]))  # type: ignore[index]  # seen above
+    await platform.want_stopped(wanted)
+    await platform.until(wanted, lambda p: p.phase is PlacementPhase.STOPPED, what="it stops")
+    assert harness_processes(platform.bench.instances_dir) == []
+    lines = [line.text for line in await platform.instance_log(wanted, instance.instance_id)]
+    assert lines.count("loading") == 1
+
+
 @pytest.mark.parametrize(
     ("script", "words"),
     [

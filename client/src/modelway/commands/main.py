@@ -9,6 +9,7 @@ import click
 from modelway.commands import (
     administration,
     audit,
+    describing,
     keys,
     models,
     organisations,
@@ -59,6 +60,7 @@ for command in (
     sharing.restrict,
     sharing.transfer,
     sharing.invoke,
+    describing.describe,
     project.project,
     administration.quotas,
     administration.central,

@@ -11,7 +11,8 @@ from modelway import Client, Plan, Published
 from modelway.commands.arguments import JsonBody, Size, Variable, timeout_option
 from modelway.commands.output import Output, answering, curl_line
 from modelway.commands.watching import Watch
-from modelway.errors import VersionFailed
+from modelway.errors import UnfitDirectory, VersionFailed
+from modelway.plan import completed
 from modelway.records import Json, LogKind, Status
 
 _DIRECTORY = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -21,13 +22,22 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.command()
 @click.argument("directory", metavar="DIR", type=_DIRECTORY)
 @click.option("--name", required=True, help="The model API; a new version is added to it if it exists.")
-@click.option("--file", required=True, help="The script, relative to DIR.")
-@click.option("--function", required=True, metavar="F", help="The function in the script to call.")
+@click.option("--file", default="", help="The script, relative to DIR. None is needed if DIR is an MLflow model.")
+@click.option("--function", default="", metavar="F", help="The function in the script; predict for an MLmodel.")
+@click.option("--language", type=click.Choice(["python", "r"]), help="Of the script; by default as its name tells.")
 @click.option("--requirements", type=_FILE, help="Packages it needs; by default those it has.")
 @click.option("--instances", type=click.IntRange(1, 32), help="How many run side by side.")
 @click.option("--memory", "memory_bytes", type=Size(), help="Memory of an instance, such as 2GiB.")
 @click.option("--quota", help="The resource quota that says what an instance may use.")
 @click.option("--workers", type=click.IntRange(1), help="Calls that an instance answers side by side.")
+@click.option(
+    "--recycle-after",
+    "recycle_after_calls",
+    type=click.IntRange(0),
+    metavar="N",
+    help="Calls after which a fresh worker takes over, about; 0: never.",
+)
+@click.option("--preload/--no-preload", default=None, help="Import the script once for all workers of an instance.")
 @click.option("--request-timeout", "request_timeout_s", type=float, metavar="S", help="Seconds that a call may take.")
 @click.option("--routing", "routing_mode", type=click.Choice(["basic", "advanced"]), help="Only latest, or also prod.")
 @click.option("--env", "variables", type=Variable(), multiple=True, metavar="K=V", help="An environment variable.")
@@ -56,13 +66,17 @@ def publish(
 
     What happens is shown on stderr; the endpoint and a curl line are printed at the end.
     """
-    plan = Plan(
-        directory=directory,
-        requirements=_text_of(requirements),
-        example=None if example is None else json.loads(example),
-        variables=dict(variables) or None,
-        **details,
+    plan = _completed(
+        Plan(
+            directory=directory,
+            requirements=_text_of(requirements),
+            example=None if example is None else json.loads(example),
+            variables=dict(variables) or None,
+            **details,
+        )
     )
+    if (plan.language == "r" or plan.file.upper().endswith(".R")) and (plan.recycle_after_calls or plan.preload):
+        output.note("--recycle-after and --preload are kept, and have no effect on a function in R.")
     watch = Watch()
     with Client.from_configuration() as client:
         try:
@@ -71,6 +85,13 @@ def publish(
             show_tail(output, error, has_told_build=watch.has_told_build)
             raise
     _answer(output, published, example)
+
+
+def _completed(plan: Plan) -> Plan:
+    try:
+        return completed(plan)
+    except UnfitDirectory as error:
+        raise click.UsageError(f"{error.reason} See --file and --function.") from error
 
 
 def show_tail(output: Output, error: VersionFailed, *, has_told_build: bool = False) -> None:

@@ -18,6 +18,10 @@ def _whole(text: str) -> int:
     return int(text)
 
 
+def _calls(text: str) -> int:
+    return 0 if text == "never" else int(text)
+
+
 def _yes_or_no(text: str) -> bool:
     return {"yes": True, "true": True, "no": False, "false": False}[text.lower()]
 
@@ -45,6 +49,8 @@ _WORDS: tuple[tuple[str, str, Callable[[str], Json], str], ...] = (
     ("cpu", "cpuLimit", float, "a number of cores"),
     ("cpu-requested", "cpuRequested", float, "a number of cores"),
     ("workers", "workerCount", _whole, "a whole number"),
+    ("recycle-after", "recycleAfterCalls", _calls, "a number of calls, or never"),
+    ("preload", "preload", _yes_or_no, "yes or no"),
     ("timeout", "requestTimeoutSeconds", _seconds, "a number of seconds"),
     ("start-deadline", "startDeadlineSeconds", _seconds, "a number of seconds"),
     ("build-timeout", "buildTimeoutSeconds", _seconds, "a number of seconds"),
@@ -142,6 +148,8 @@ def _plain(name: str, value: Json) -> str:
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if name == "recycleAfterCalls":
+        return f"{value} calls" if value else "never"
     if "Bytes" in name:
         return size_text(value) if value else "-"
     if "cpu" in name:

@@ -36,6 +36,7 @@ def version_value(version: Version) -> dict[str, Json]:
         "last_exit": version.last_exit,
         "file": version.file,
         "function": version.function,
+        "language": version.language,
         "description": version.description,
         "created_at": version.created_at.isoformat(timespec="seconds") if version.created_at else None,
     }
@@ -87,11 +88,16 @@ def status_text(version: dict[str, Json]) -> str:
     return f"{text}, {version['instances_ready']} of {wanted} ready" if wanted else text
 
 
+def written_in(version: dict[str, Json]) -> str:
+    """What tells of a language that most are not written in."""
+    return ", in R" if version["language"] == "r" else ""
+
+
 def model_text(value: dict[str, Json]) -> str:
     active, newest = value["active_version"], value["newest_version"]
     rows = [["name", value["name"]], ["id", value["id"]], ["description", value["description"]]]
     if active:
-        rows.append(["version", f"{active['version']} ({active['file']}, {active['function']})"])
+        rows.append(["version", f"{active['version']} ({active['file']}, {active['function']}{written_in(active)})"])
         rows.append(["status", status_text(active)])
         rows.append(["reason", active["reason"]])
         if active["instances_lost"]:

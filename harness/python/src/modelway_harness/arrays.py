@@ -21,16 +21,16 @@ def form_of(kind: Any, arguments: tuple[Any, ...]) -> Form | None:
         return None
     if kind is numpy.ndarray:  # type: ignore[union-attr]
         return Form(
-            lambda value: _array(numpy, value, _dtype(numpy, arguments)),
+            lambda value: _array(numpy, value, dtype_of(numpy, arguments)),
             "a list",
-            schema=_schema(_dtype(numpy, arguments)),
+            schema=_schema(dtype_of(numpy, arguments)),
         )
     if issubclass(kind, numpy.generic):  # type: ignore[union-attr]
         return _scalar(numpy, kind)
     return None
 
 
-def _dtype(numpy: Any, arguments: tuple[Any, ...]) -> Any:
+def dtype_of(numpy: Any, arguments: tuple[Any, ...]) -> Any:
     """What `np.ndarray[Any, np.dtype[np.float64]]` wants its numbers to be; None when it does not say."""
     inner: tuple[Any, ...] = getattr(arguments[1], "__args__", ()) if len(arguments) == 2 else ()
     if len(inner) != 1 or not isinstance(inner[0], type) or not issubclass(inner[0], numpy.generic):
@@ -66,6 +66,8 @@ def _scalar(numpy: Any, kind: Any) -> Form | None:
 
 def _array(numpy: Any, value: Any, dtype: Any) -> Any:
     if type(value) is not list:
+        if isinstance(value, numpy.ndarray):  # a tensor has become one already
+            return _of_dtype(numpy, value, dtype)
         raise wrong("a list", value)
     kinds = _kinds(value)
     wanted = None if dtype is None else _wanted(dtype.kind)
@@ -78,6 +80,14 @@ def _array(numpy: Any, value: Any, dtype: Any) -> Any:
     if made.dtype.kind == "O" or (made.dtype.kind == "f" and kinds == {int}):
         raise _ragged(value) or Misfit("holds whole numbers that are too large for an array")
     return made if dtype is None or made.dtype == dtype else _narrowed(numpy, made, dtype)
+
+
+def _of_dtype(numpy: Any, array: Any, dtype: Any) -> Any:
+    if dtype is None or array.dtype == dtype:
+        return array
+    if {dtype.kind, array.dtype.kind} <= set(_NUMBER_KINDS):
+        return _narrowed(numpy, array, dtype)
+    return _array(numpy, array.tolist(), dtype)
 
 
 def _wanted(kind: str) -> set[type] | None:

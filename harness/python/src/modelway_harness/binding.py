@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from .annotations import Forms, annotations_of
 from .forms import Convert, Misfit, step
+from .whole import form_of
 from .wording import counted, json_kind, quoted
 
 _BY_NAME = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
@@ -52,6 +53,9 @@ class Binding:
         if any(p.kind is Parameter.KEYWORD_ONLY and p.default is Parameter.empty for p in parameters):
             self._counts = range(0)
         self._conversions = _Conversions(function, parameters)
+        whole = form_of(function)
+        self._whole = None if whole is None else whole.convert
+        self.converts = self._conversions.are_any or self._whole is not None  # whether `convert` has anything to do
 
     def bind(self, document: object) -> Call:
         """The call that a parsed body asks for. Raises DoesNotFit, and nothing else.
@@ -84,28 +88,33 @@ class Binding:
             'the body must have "data", an object of named arguments, or "parameters", a list of arguments'
         )
 
-    @property
-    def converts(self) -> bool:
-        """Whether `convert` has anything to do."""
-        return self._conversions.are_any
-
     def convert(self, call: Call) -> Call:
         """The call with its values as the annotations want them.
 
         Raises DoesNotFit with the place of the first that is wrong.
         """
-        if not self._conversions.are_any:
+        if not self.converts:
             return call
         try:
+            if self._whole is not None:
+                return self._as_one(self._whole, call)
             if call.named is not None:
                 return Call(named=self._conversions.of_names(call.named))
             return Call(positional=self._conversions.of_places(call.positional))
         except RecursionError:
             raise DoesNotFit("the arguments are nested too deeply") from None
 
+    def _as_one(self, convert: Convert, call: Call) -> Call:
+        try:
+            return Call(named=convert(call.named or {}))
+        except Misfit as misfit:
+            raise DoesNotFit(misfit.told("data")) from misfit.__cause__
+
     def _by_name(self, data: object) -> Call:
         if not isinstance(data, dict):
             raise DoesNotFit(f'"data" must be an object of named arguments, not {json_kind(data)}')
+        if self._whole is not None:
+            return Call(named=data)
         keys = data.keys()
         fits = self._required <= keys and (self._takes_any or keys <= self._known) and not self._only_by_position
         if not fits and self._parameters is not None:
@@ -131,6 +140,8 @@ class Binding:
     def _by_position(self, values: object) -> Call:
         if not isinstance(values, list):
             raise DoesNotFit(f'"parameters" must be a list of arguments, not {json_kind(values)}')
+        if self._whole is not None:
+            self._refuse('takes its arguments by name only: send "data" instead of "parameters"')
         if len(values) not in self._counts and self._parameters is not None:
             self._check_count(len(values), self._parameters)
         return Call(positional=tuple(values))

@@ -1,31 +1,35 @@
-"""This file bounds how long the body of a request may take to arrive."""
+"""This file is the bytes of a body as its caller meant them: unpacked where they came packed, and never too many."""
 
 from __future__ import annotations
 
-import contextlib
-import socket
-from collections.abc import Iterator
-from threading import Event, Timer
+import zlib
+from io import BytesIO
+
+from .decoding import NotReadable
+
+CODINGS = ("identity", "gzip")
 
 
-@contextlib.contextmanager
-def cut_off(connection: socket.socket | None, after_s: float) -> Iterator[Event]:
-    """Nothing more is read from `connection` once `after_s` seconds are over; the event says that it came to this.
+def coding_of(told: str) -> str:
+    """What a `Content-Encoding` says, as one of `CODINGS` where it is one.
 
-    A timeout of the socket would begin anew with every byte. What is written to it still goes out.
+    >>> coding_of("GZIP"), coding_of("br")
+    ('gzip', 'br')
     """
-    cut = Event()
+    coding = told.strip().lower()
+    return {"x-gzip": "gzip", "": "identity"}.get(coding, coding)
 
-    def cut_now() -> None:
-        cut.set()
-        with contextlib.suppress(OSError):  # the caller has gone by itself
-            if connection is not None:
-                connection.shutdown(socket.SHUT_RD)
 
-    timer = Timer(max(0.0, after_s), cut_now)
-    timer.daemon = True
-    timer.start()
+def unpacked(body: bytes, coding: str, *, most: int) -> bytes:
+    """The first `most` bytes of what is packed in `body`. Raises NotReadable."""
+    if coding != "gzip":
+        return body
+    import gzip  # few pack their bodies
+
     try:
-        yield cut
-    finally:
-        timer.cancel()
+        with gzip.GzipFile(fileobj=BytesIO(body)) as packed:
+            return packed.read(most)
+    except gzip.BadGzipFile as error:
+        raise NotReadable("the body is not gzip, as its Content-Encoding says") from error
+    except (EOFError, zlib.error) as error:
+        raise NotReadable("the body is not whole gzip") from error

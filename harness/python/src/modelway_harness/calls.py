@@ -10,19 +10,21 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from inspect import isasyncgen, iscoroutine
+from dataclasses import dataclass, field
+from inspect import iscoroutine
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .binding import Binding, Call, DoesNotFit
 from .encoding import NotJson, encode
-from .streaming import streamed
+from .streaming import Streamed, streamed
 from .traces import stack_of, trace_of
 from .wording import described
 
 if TYPE_CHECKING:
     import asyncio
+
+_WHOLE = frozenset({dict, list, tuple, str, int, float, bool, type(None)})  # no need to ask what these are
 
 
 class TookTooLong(Exception):
@@ -33,12 +35,14 @@ class TookTooLong(Exception):
         self.stack = stack
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """The function returned: its result as JSON text, and how long the function itself took."""
+class Answered(NamedTuple):
+    """The function returned: what was made of its result, which is JSON text unless `call` was told otherwise; how
+    long the function itself took, and how long that.
+    """
 
-    result: str
+    result: Any
     took_ms: float
+    encode_ms: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,7 @@ class Failed:
 
     message: str
     trace: str
+    took_ms: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +71,7 @@ class Calls:
         self._loop: asyncio.Runner | None = None
         self._function: Callable[..., object]
         self.binding: Binding
+        self.load_ms = 0.0  # how long loading took
 
     def load(self, load: Callable[[], Callable[..., object]]) -> Future[None]:
         """Import the script by calling `load` in the one thread; the future raises what `load` raises."""
@@ -92,35 +98,73 @@ class Calls:
         """
         running = self._thread.submit(self.call, call)
         try:
-            return running.result(timeout=within_s)
+            return running.result(timeout=within_s)  # type: ignore[return-value]  # not asked for in pieces
         except TimeoutError:
             raise TookTooLong(self.stack) from None
 
-    def call(self, call: Call) -> Answered | Failed | Unfit:
-        """What came of the call, encoding included. Only in the one thread. Raises nothing."""
+    def call(
+        self, call: Call, encode: Callable[[object], Any] = encode, *, in_pieces: bool = False
+    ) -> Answered | Failed | Unfit | Streamed:
+        """What came of the call, encoding included. Only in the one thread. Raises nothing.
+
+        `in_pieces`, the function has only begun: `piece` has the rest. A whole result is one piece then.
+        """
+        started = perf_counter()
         try:
             call = self.binding.convert(call)  # here, since classes of the user's may take their time over it
             started = perf_counter()
             result = self._function(*call.positional, **(call.named or {}))
-            if iscoroutine(result):
-                result = self.awaited(result)
-            took_ms = (perf_counter() - started) * 1000
-            return Answered(self._encoded(result), took_ms)
+            if in_pieces or type(result) not in _WHOLE:
+                result = self._gathered(result, in_pieces=in_pieces)
+            ended = perf_counter()
+            if isinstance(result, Streamed):
+                result.took_s = ended - started
+                return result
+            encoded = encode(result)
+            return Answered(encoded, (ended - started) * 1000, (perf_counter() - ended) * 1000)
         except DoesNotFit as error:
             return Unfit(str(error))
-        except NotJson as error:
-            return Failed(f"{self._name}() returned what JSON cannot hold: {error}", "")
         except BaseException as error:  # the user's SystemExit too must not end the thread
-            return Failed(described(error), trace_of(error))
+            return self._failed(error, perf_counter() - started)
+
+    def piece(self, pieces: Streamed) -> str | Answered | Failed:
+        """The next piece as JSON text; after the last, Answered with the function's whole time. Only in the one
+        thread. Raises nothing.
+        """
+        try:
+            return next(pieces)
+        except StopIteration:
+            return Answered(None, pieces.took_s * 1000)
+        except BaseException as error:
+            return self._failed(error, pieces.took_s)
+
+    def leave(self, pieces: Streamed) -> str:
+        """End the function between two pieces; the traceback where it fails, else "". Only in the one thread."""
+        try:
+            pieces.close()
+        except BaseException as error:
+            return trace_of(error)
+        return ""
 
     def _load(self, load: Callable[[], Callable[..., object]]) -> None:
         self._thread_id = threading.get_ident()
+        started = perf_counter()
         self._function = load()
         self.binding = Binding(self._name, self._function)
+        self.load_ms = (perf_counter() - started) * 1000
 
-    def _encoded(self, result: object) -> str:
-        pieces = streamed(result, self.awaited) if isasyncgen(result) else None
-        return encode(result) if pieces is None else pieces.whole()
+    def _gathered(self, result: Any, *, in_pieces: bool) -> Any:
+        if iscoroutine(result):
+            result = self.awaited(result)
+        pieces = streamed(result, self.awaited)
+        if in_pieces:
+            return pieces or Streamed(iter((result,)), "result")
+        return result if pieces is None else pieces.all()
+
+    def _failed(self, error: BaseException, took_s: float) -> Failed:
+        if isinstance(error, NotJson):
+            return Failed(f"{self._name}() returned what {error.holder} cannot hold: {error}", "", took_s * 1000)
+        return Failed(described(error), trace_of(error), took_s * 1000)
 
     def awaited(self, coroutine: object) -> object:
         """What comes of it, in one event loop for all calls: what a library opened in an earlier call belongs to it.

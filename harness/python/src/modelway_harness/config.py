@@ -34,6 +34,8 @@ class Instance:
     max_body_bytes: int = DEFAULT_BODY_BYTES
     grace_s: float = DEFAULT_GRACE_S
     example_input: str = ""  # a whole request body, answered before the worker is ready; "" is none
+    recycle_after_calls: int = 0  # about so many, then a fresh worker takes over; 0: never
+    preload: bool = False  # import once, and fork the workers from that
 
 
 def read(path: Path, *, instance_id: str) -> Instance:
@@ -69,6 +71,8 @@ def parse(settings: dict[str, object]) -> Instance:
         max_body_bytes=int(check.number("max_body_bytes", least=1, whole=True, default=DEFAULT_BODY_BYTES)),
         grace_s=check.number("grace_s", least=0, default=DEFAULT_GRACE_S),
         example_input=check.text("example_input", pattern=".*", looks="a text", default=""),
+        recycle_after_calls=int(check.number("recycle_after_calls", least=0, whole=True, default=0)),
+        preload=check.flag("preload"),
     )
     if check.problems:
         raise InvalidConfig("\n".join(check.problems))
@@ -98,6 +102,13 @@ class _Check:
             return value
         self._refuse(name, f"a {'whole ' if whole else ''}number of at least {least:g}")
         return least
+
+    def flag(self, name: str) -> bool:
+        value = self._settings.get(name, False)
+        if isinstance(value, bool):
+            return value
+        self._refuse(name, "true or false")
+        return False
 
     def path(self, name: str) -> Path:
         value = self._settings.get(name)

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import socket
 from contextlib import suppress
 from enum import Enum, auto
 from time import monotonic
+from typing import TYPE_CHECKING
 
 from .ledger import Held
 from .wire import Head, Reader
+
+if TYPE_CHECKING:
+    from .dialect import Dialect
 
 READ_BYTES = 64 * 1024
 WHOLE_BYTES = 32 * 1024  # are sent as a whole or not at all, whenever this process dies
@@ -30,8 +36,10 @@ class Connection:
         "_unsent",
         "began",
         "deadline",
+        "dialect",
         "held",
         "hold_until",
+        "is_gone",
         "is_kept",
         "is_watched",
         "reader",
@@ -50,9 +58,11 @@ class Connection:
         self.began = monotonic()  # then
         self.until = 0.0  # whatever is under way has to be over, if the lobby minds
         self.deadline = 0.0  # of the call that is asked for
+        self.dialect: Dialect | None = None  # that it is asked for in; None when no call is
         self.held: Held | None = None  # by the supervisor too
         self.hold_until = 0.0  # how long it may wait while another runs
         self.is_kept = True  # after the next answer
+        self.is_gone = False  # nobody takes what is sent
         self.is_watched = True  # for what comes
         self._unsent: bytes | memoryview = b""
 
@@ -78,6 +88,8 @@ class Connection:
 
     def send(self, data: bytes | memoryview) -> None:
         """Send as much as goes; `has_unsent` tells whether there is more. What nobody takes any more is dropped."""
+        if self._unsent:
+            data = bytes(self._unsent) + data
         held = self.held
         if held is not None and len(data) > WHOLE_BYTES:
             held.note_answer()
@@ -87,6 +99,7 @@ class Connection:
             sent = 0
         except OSError:
             self.is_kept = False
+            self.is_gone = True
             sent = len(data)
         if sent == len(data):
             self._unsent = b""
@@ -96,7 +109,8 @@ class Connection:
             held.note_answer()
 
     def send_rest(self) -> None:
-        self.send(self._unsent)
+        rest, self._unsent = self._unsent, b""
+        self.send(rest)
 
     @property
     def has_unsent(self) -> bool:
@@ -106,3 +120,17 @@ class Connection:
         """No more will be sent."""
         with suppress(OSError):
             self.stream.shutdown(socket.SHUT_WR)
+
+
+def above_standard(stream: socket.socket) -> socket.socket:
+    """The same under another number, when the function has closed a standard descriptor and `stream` got its number.
+
+    What is printed would go to a caller otherwise. The standard descriptors lead nowhere from now on.
+    """
+    held = stream.detach()
+    moved = socket.socket(fileno=fcntl.fcntl(held, fcntl.F_DUPFD_CLOEXEC, 3))
+    os.close(held)
+    while (nowhere := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(nowhere, True)
+    os.close(nowhere)
+    return moved

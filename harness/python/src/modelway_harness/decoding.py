@@ -1,5 +1,7 @@
 """This file is how the bytes of a request's body become a document, or one message that says why they cannot.
 
+msgspec reads nearly all of them, many times faster than `json` does. What it refuses `json` reads, or finds words for.
+
 What JSON leaves open is answered so: of a key that comes twice the last counts; half a surrogate pair is text as any
 other; a number that no float can hold is refused, and so is a whole one of more digits than Python reads (4300).
 """
@@ -7,12 +9,10 @@ other; a number that no float can hold is refused, and so is a whole one of more
 from __future__ import annotations
 
 import json
-import re
 from math import isinf
 
-_DIGITS = bytes.maketrans(b"123456789", b"000000000")
-_TOO_LONG = b"0" * 309  # the shortest number without an exponent that can be too large for a float
-_EXPONENTS = (re.compile(rb"e\+?[0-9]{3}"), re.compile(rb"E\+?[0-9]{3}"))  # apart: each is found by its first letter
+from msgspec import DecodeError
+from msgspec.json import Decoder
 
 
 class NotReadable(Exception):
@@ -25,12 +25,23 @@ def decode(body: bytes) -> object:
     >>> decode(b'{"data": {"x": 1}}')
     {'data': {'x': 1}}
     """
+    try:
+        return _read(body)
+    except (DecodeError, UnicodeDecodeError, RecursionError):
+        return _read_slowly(body)
+
+
+def _read_slowly(body: bytes) -> object:
+    """Also in other encodings than UTF-8, and with half surrogate pairs."""
     if not body.strip():
         raise NotReadable('the body is empty; send a JSON object with "data" or "parameters"')
     try:
-        document: object = (_DECODE_WARILY if _may_hold_infinity(body) else _DECODE).decode(_text(body))
+        document: object = _DECODE(_text(body))
     except RecursionError as error:
         raise NotReadable("the body is nested too deeply") from error
+    except UnicodeDecodeError as error:
+        name = error.encoding.upper()
+        raise NotReadable(f"the body is no text in {name} at byte {error.start}; send JSON in UTF-8") from error
     except ValueError as error:
         raise NotReadable(f"the body is not JSON: {error}") from error
     return document
@@ -39,13 +50,6 @@ def decode(body: bytes) -> object:
 def _text(body: bytes) -> str:
     """UTF-8, or UTF-16 or -32 where the first bytes show it, as `json` itself finds out."""
     return body.decode(json.detect_encoding(body), "surrogatepass")
-
-
-def _may_hold_infinity(body: bytes) -> bool:
-    """Whether a look at every number is worth its time: in 1 MB, this takes a fiftieth of what decoding takes."""
-    if any(exponent.search(body) for exponent in _EXPONENTS) or b"\0" in body:
-        return True
-    return len(body) > len(_TOO_LONG) and _TOO_LONG in body.translate(_DIGITS)
 
 
 def _finite(written: str) -> float:
@@ -62,5 +66,5 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"it holds {name}, which JSON does not have; send null")
 
 
-_DECODE = json.JSONDecoder(parse_constant=_refuse_constant)
-_DECODE_WARILY = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
+_read = Decoder().decode
+_DECODE = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite).decode

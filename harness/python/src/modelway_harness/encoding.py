@@ -19,6 +19,8 @@ from .wording import described, type_name
 class NotJson(Exception):
     """The result holds something that JSON cannot; the text names the place in the result."""
 
+    holder = "JSON"
+
 
 _encoded = json.JSONEncoder(allow_nan=False, check_circular=True, default=plain_of).encode
 

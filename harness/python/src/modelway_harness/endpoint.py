@@ -15,15 +15,20 @@ from collections.abc import Callable, Mapping
 from time import time
 
 from . import __version__
-from .binding import Binding, Call, DoesNotFit
+from .binding import Binding, DoesNotFit
+from .body import CODINGS, coding_of, unpacked
 from .calls import Answered, Failed, Unfit
 from .config import Instance
 from .decoding import NotReadable, decode
+from .dialect import Asked, Dialect
+from .encoding import encode
+from .flow import flow_for
 from .log import log
 from .traces import trace_of
 from .wire import Answer, Head
 
 _ID = re.compile(r"[A-Z0-9]{16}")
+_BASE = re.compile(r"/models/[0-9a-f]{24}/(latest|labels/[a-z0-9-]{1,40})")
 
 
 class Refused(Exception):
@@ -37,10 +42,10 @@ class Refused(Exception):
 
 
 class Endpoint:
-    """`POST /model` and `GET /health` of worker number `worker`."""
+    """`GET /health` of worker number `worker`, what all calls to it have to keep to, and `POST /model` as a dialect."""
 
     def __init__(self, instance: Instance, worker: int) -> None:
-        self._instance = instance
+        self.instance = instance
         self.most_bytes = instance.max_body_bytes
         self._timeout_s = instance.request_timeout_s
         self.worker = worker
@@ -57,15 +62,14 @@ class Endpoint:
         """200 while this worker can work or works in time; nothing is served before the script is loaded."""
         return Answer(503, json.dumps({"status": "wedged"})) if is_overdue else self._healthy
 
-    def described(self, function: Callable[..., object]) -> Answer:
-        """What the function takes and gives."""
-        from .openapi import describe  # few ask for it
+    def described(self, function: Callable[..., object], base: str = "") -> Answer:
+        """What the function takes and gives. `base` is the address under which the router has it."""
+        from .openapi import HERE, describe  # few ask for it
 
-        told = self._instance
-        version = str(told.version_number)
-        return Answer(
-            200, json.dumps(describe(function, name=told.function, version=version, example=told.example_input))
-        )
+        told = self.instance
+        version, url = str(told.version_number), base if _BASE.fullmatch(base) else HERE
+        document = describe(function, name=told.function, version=version, example=told.example_input, url=url)
+        return Answer(200, json.dumps(document))
 
     def check_server(self, headers: Mapping[str, str]) -> None:
         """Refuse what was meant for another server."""
@@ -74,9 +78,30 @@ class Endpoint:
             raise Refused(421, f"this is {self._server}, not {meant}")
 
     def check_body(self, head: Head) -> None:
-        """Refuse a body by what its head says of it."""
+        """Refuse a body that its head says is too large, or packed in a way that is not taken."""
         if (head.length or 0) > self.most_bytes:
             raise Refused(413, f"the body has {head.length} bytes; at most {self.most_bytes} are taken")
+        coding = head.headers.get("content-encoding")
+        if coding is not None and coding_of(coding) not in CODINGS:
+            raise Refused(415, f'the body must be plain or gzip, not "Content-Encoding: {coding}"')
+
+    def plain(self, head: Head, body: bytes) -> bytes:
+        """The body, unpacked where it came packed."""
+        coding = head.headers.get("content-encoding")
+        if coding is None:
+            return body
+        try:
+            body = unpacked(body, coding_of(coding), most=self.most_bytes + 1)
+        except NotReadable as error:
+            raise Refused(400, str(error)) from error
+        self.check_size(len(body))
+        return body
+
+    def takes(self, path: str) -> bool:
+        return path == "/model"
+
+    def check(self, head: Head) -> None:
+        """Refuse a body that is no JSON by what its head says of it."""
         kind = head.headers.get("content-type", "application/json")
         if kind != "application/json":
             kind = kind.partition(";")[0].strip().lower()
@@ -106,39 +131,48 @@ class Endpoint:
         """
         return (head.milliseconds("x-modelway-hold-ms") or 0) / 1000
 
-    def bound(self, body: bytes, binding: Binding) -> Call:
+    def asked(self, head: Head, body: bytes, binding: Binding) -> Asked:
         """The call that a body asks for."""
         try:
-            return binding.fit(decode(body))
+            call = binding.fit(decode(body))
         except (NotReadable, DoesNotFit) as error:
             raise Refused(400, str(error)) from error
+        accept = head.headers.get("accept", "*/*")
+        return Asked(call, encode, None if accept == "*/*" or head.is_old else flow_for(accept))
 
-    def answered(self, outcome: Answered | Failed | Unfit, request_id: str) -> Answer:
-        """What came of a call."""
+    def failed(self, outcome: Failed | Unfit, dialect: Dialect, request_id: str) -> Answer:
+        """What is said in `dialect` about a call whose function did not return."""
         if isinstance(outcome, Unfit):
-            return self.error(400, outcome.message, request_id)
-        if isinstance(outcome, Failed):
-            log("call_failed", outcome.trace or f"{outcome.message}\n", request_id=request_id)
-            return self.error(500, outcome.message, request_id)
+            return dialect.error(400, outcome.message, request_id)
+        log("call_failed", outcome.trace or f"{outcome.message}\n", request_id=request_id)
+        return dialect.error(500, outcome.message, request_id)
+
+    def answered(self, _asked: Asked, outcome: Answered, request_id: str) -> Answer:
+        return Answer(200, f'{{{self._about(outcome, request_id)}, "result": {outcome.result}}}')
+
+    def ended(self, outcome: Answered, request_id: str) -> str:
+        """The last piece of a stream: all but the result."""
+        return f"{{{self._about(outcome, request_id)}}}"
+
+    def _about(self, outcome: Answered, request_id: str) -> str:
         took_ms = outcome.took_ms
-        return Answer(
-            200,
-            f'{{"model_time_in_ms": {round(took_ms)}, "timing": {round(took_ms, 4)}, "request_id": "{request_id}", '
-            f'"release": {self._release_text}, "result": {outcome.result}}}',
+        return (
+            f'"model_time_in_ms": {round(took_ms)}, "timing": {round(took_ms, 4)}, "request_id": "{request_id}", '
+            f'"release": {self._release_text}'
         )
 
-    def refused(self, error: Refused, request_id: str) -> Answer:
-        answer = self.error(error.status, error.reason, request_id)
+    def refused(self, error: Refused, dialect: Dialect, request_id: str) -> Answer:
+        answer = dialect.error(error.status, error.reason, request_id)
         return (
             answer
             if error.retry_after_s is None
             else answer._replace(headers=(("Retry-After", str(error.retry_after_s)),))
         )
 
-    def own_failure(self, error: Exception, request_id: str) -> Answer:
+    def own_failure(self, error: Exception, dialect: Dialect, request_id: str) -> Answer:
         """What is said after a mistake of the harness, not of the function."""
         log("harness_failed", trace_of(error), request_id=request_id)
-        return self.error(500, "the harness failed; the instance's log says why", request_id)
+        return dialect.error(500, "the harness failed; the instance's log says why", request_id)
 
     def error(self, status: int, reason: str, request_id: str) -> Answer:
         return Answer(status, json.dumps({"errors": [reason], "request_id": request_id, "release": self._release}))

@@ -7,10 +7,12 @@ import os
 import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import NoReturn
 
 LOAD_FAILED = 3  # of the instance, and of the worker that found out
 REASON_CHARACTERS = 500
 DETAIL_CHARACTERS = 4000  # the end of it; all of it is on stderr. Whoever reads the file reads no more than 64 KiB
+FAILED = 71  # of a worker that cannot go on, whatever its function has done to it
 OVERDUE = 70  # of a worker whose call passed its deadline
 
 
@@ -34,7 +36,7 @@ def _sayable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def end_now(status: int) -> None:
+def end_now(status: int) -> NoReturn:
     """End this process without waiting for any of its threads: one of them may never end."""
     for stream in (sys.stdout, sys.stderr, sys.__stderr__):
         with suppress(Exception):  # the user's code may have closed or replaced it

@@ -19,7 +19,7 @@ Schema = Mapping[str, Any]  # a JSON Schema; what is in it may be a Named, or a 
 
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z_0-9]*", re.ASCII)
 _WHOLE = re.compile(r"-?[0-9]{1,4000}", re.ASCII)
-_EXACT_FLOATS = 2**53  # beyond it a float stands for more than one whole number
+EXACT_FLOATS = 2**53  # beyond it a float stands for more than one whole number
 _SHOWN = 40
 
 
@@ -109,7 +109,7 @@ def _integer(value: Any) -> Any:
     if type(value) is int:
         return value
     if type(value) is float and value.is_integer():
-        if abs(value) > _EXACT_FLOATS:
+        if abs(value) > EXACT_FLOATS:
             raise Misfit(f"must be a whole number with all its digits, not {shown(value)}")
         return int(value)
     raise wrong("a whole number", value)

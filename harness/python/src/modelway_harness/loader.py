@@ -9,10 +9,13 @@ from collections.abc import Callable
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import ModuleType
+from typing import NamedTuple
 
 from .hooks import INIT, Hooks
 from .traces import line_in, trace_of
 from .wording import described, quoted, type_name
+
+MLFLOW_MODEL = "MLmodel"  # the file that makes a folder an MLflow model
 
 
 class LoadFailed(Exception):
@@ -28,18 +31,43 @@ def load(project_dir: Path, file: str, function: str, hooks: Hooks | None = None
     """The function named `function` in the script `file`, which runs, as a module, in the calling thread.
 
     The project's folder and the script's own come first on `sys.path`. The script's `init` has run when this returns;
-    its `shutdown` is left to whoever keeps `hooks`. Raises LoadFailed, and nothing else.
+    its `shutdown` is left to whoever keeps `hooks`. Of an MLflow model, `file` is its MLmodel; its one function is
+    `predict`. Raises LoadFailed, and nothing else.
     """
+    return begin(source(project_dir, file, function), hooks)
+
+
+class Sourced(NamedTuple):
+    """A script that has been imported, and whose `init` has not run."""
+
+    script: Path
+    file: str
+    module: ModuleType | None  # an MLflow model is none
+    function: Callable[..., object]
+    name: str  # of the function
+
+
+def source(project_dir: Path, file: str, function: str) -> Sourced:
+    """The first half of `load`: the import. Raises LoadFailed, and nothing else."""
     script = _script(project_dir, file)
     _put_first_on_path(project_dir, script.parent)
+    if script.name == MLFLOW_MODEL:
+        from .mlflow.model import load_model  # the others need nothing of it
+
+        return Sourced(script, file, None, load_model(script.parent, file), function)
     module = _imported(script, file, project_dir)
-    found = _function(module, file, function)
+    return Sourced(script, file, module, _function(module, file, function), function)
+
+
+def begin(sourced: Sourced, hooks: Hooks | None = None) -> Callable[..., object]:
+    """The second half: `init`. Raises LoadFailed, and nothing else."""
     try:
-        (hooks or Hooks()).begin(module, function)
+        if sourced.module is not None:
+            (hooks or Hooks()).begin(sourced.module, sourced.name)
     except BaseException as error:
-        reason = f"{INIT}() of {file} failed: {_told(error, script, file)}"
+        reason = f"{INIT}() of {sourced.file} failed: {_told(error, sourced.script, sourced.file)}"
         raise LoadFailed(reason, trace_of(error)) from error
-    return found
+    return sourced.function
 
 
 def _script(project_dir: Path, file: str) -> Path:

@@ -12,7 +12,7 @@ from contextlib import suppress
 from time import monotonic
 from typing import Protocol
 
-from .connection import Connection, Stage
+from .connection import Connection, Stage, above_standard
 from .deposit import Deposit
 from .wire import GO_ON, Malformed
 
@@ -88,16 +88,16 @@ class Lobby:
         """Seconds until `look` has something to do although nothing comes."""
         return min((each.until for each in self._timed), default=float("inf")) - monotonic()
 
-    def answer(self, connection: Connection, data: bytes) -> None:
+    def answer(self, connection: Connection, data: bytes, take_s: float = TAKE_S) -> None:
         """Send what was made of a request. What came behind it is read by `go_on`. The connection is left open when
-        it `is_kept`.
+        it `is_kept`. Who takes none of it for `take_s` seconds is left.
         """
         self._timed.discard(connection)
         connection.send(data)
         if connection.has_unsent:
             connection.stage = Stage.WRITES
             self._selector_set(connection, _WRITE)
-            self._expect(connection, monotonic() + TAKE_S)
+            self._expect(connection, monotonic() + take_s)
         else:
             self._answered(connection)
 
@@ -115,12 +115,17 @@ class Lobby:
     def close_door(self) -> None:
         """Let in who is at the door, and nobody after."""
         if self._is_open:
-            self._let_in()
             self._is_open = False
+            with suppress(OSError):  # first, so that nobody comes after the last who is let in
+                self._listener.shutdown(socket.SHUT_RDWR)
+            self._let_in()
             with suppress(KeyError):
                 self._selector.unregister(self._listener)
-            with suppress(OSError):
-                self._listener.shutdown(socket.SHUT_RDWR)
+
+    def dismiss_idle(self) -> None:
+        """Part with those who ask for nothing: what they may have sent by now is refused."""
+        for connection in [each for each in self._connections if each.is_idle]:
+            self._host.dismiss(connection)
 
     def is_quiet(self) -> bool:
         """Nobody is in the middle of anything that was begun."""
@@ -141,14 +146,17 @@ class Lobby:
         self._selector.close()
 
     def _let_in(self) -> None:
-        while self._is_open and not self._is_full:
+        while not self._is_full:
             try:
                 stream, _ = self._listener.accept()
             except BlockingIOError:
                 return
             except OSError:  # no more descriptors, or the socket is no more
-                self._wait_for_room()
+                if self._is_open:
+                    self._wait_for_room()
                 return
+            if stream.fileno() <= 2:
+                stream = above_standard(stream)
             connection = Connection(stream)
             self._connections.add(connection)
             self._selector.register(stream, _READ, connection)
@@ -281,6 +289,8 @@ class Lobby:
             self._is_full = False
             if self._is_open:
                 self._selector.register(self._listener, _READ)
+            else:
+                self._let_in()
 
 
 def _is_large(connection: Connection) -> bool:

@@ -14,10 +14,20 @@ from .annotations import Forms, annotations_of
 from .decoding import NotReadable, decode
 from .docstrings import docstring_of
 from .encoding import NotJson, encode
+from .flow import EVENTS, LINES
 from .forms import Named
+from .inference.openapi import paths
+from .inference.slots import Slots
+from .whole import TakesWhole
 
 Json = dict[str, Any]
 
+HERE = "."  # at a worker itself
+_TOLD = "An access token of the model; one that is not restricted asks for none"
+_WAYS_IN: Json = {
+    "token": {"type": "http", "scheme": "bearer", "description": _TOLD},
+    "basic": {"type": "http", "scheme": "basic", "description": f"{_TOLD}. User name and password are both the token"},
+}
 _ERRORS = {
     "400": "The body is not JSON, or does not fit the function",
     "413": "The body is too large",
@@ -29,9 +39,11 @@ _ERRORS = {
 
 
 def describe(
-    function: Callable[..., object], *, name: str, version: str = "1", example: str = "", url: str = "."
+    function: Callable[..., object], *, name: str, version: str = "1", example: str = "", url: str = HERE
 ) -> Json:
     """The document of `function`, which people know as `name`; `example` is a whole request body. Raises nothing.
+
+    `url` is where it is reached; there, other than at a worker itself, a token is asked for.
 
     >>> def double(x: float) -> float:
     ...     "Twice the number."
@@ -59,17 +71,22 @@ class _Document:
             "responses": {"200": self._success(), **{status: _error(why) for status, why in _ERRORS.items()}},
         }
         health = {"summary": "Whether this model answers", "responses": {"200": {"description": "It does"}}}
+        inference, tensors = paths(name, Slots(name, self._function))
+        schemas = {**tensors, **dict(sorted(self._components.items())), "Errors": _ERRORS_SCHEMA}
+        is_public = url != HERE
         return {
             "openapi": "3.1.0",
             "info": {"title": name, "version": version, "description": self._doc.text},
             "servers": [{"url": url}],
-            "paths": {"/model": {"post": call}, "/health": {"get": health}},
-            "components": {"schemas": {**dict(sorted(self._components.items())), "Errors": _ERRORS_SCHEMA}},
+            **({"security": [{way: []} for way in _WAYS_IN]} if is_public else {}),
+            "paths": {"/model": {"post": call}, **({} if is_public else {"/health": {"get": health}}), **inference},
+            "components": {"schemas": schemas, **({"securitySchemes": _WAYS_IN} if is_public else {})},
         }
 
     def _request(self, example: str) -> Json:
         ways = self._ways()
         media: Json = {"schema": ways[0] if len(ways) == 1 else {"oneOf": ways}}
+        example = example or (self._function.example if isinstance(self._function, TakesWhole) else "")
         try:
             return media | ({"example": decode(example.encode())} if example else {})
         except (NotReadable, UnicodeEncodeError):
@@ -77,6 +94,8 @@ class _Document:
 
     def _ways(self) -> list[Json]:
         """By name, by position, or either, as the function can be called."""
+        if isinstance(self._function, TakesWhole):
+            return [_holds("data", self._rendered(self._function.takes.schema))]
         try:
             parameters = list(signature(self._function).parameters.values())
         except (ValueError, TypeError):
@@ -124,9 +143,11 @@ class _Document:
         comes_in_pieces = _is_iterator(hint)
         held = (get_args(hint) or (Any,))[0] if comes_in_pieces else hint
         result = {} if hint is Signature.empty else self._rendered(self._forms.of(held).schema)
+        if isinstance(self._function, TakesWhole):
+            result = self._rendered(self._function.gives)
         whole = {"type": "array", "items": result} if comes_in_pieces else result
         content = {"application/json": {"schema": _envelope(whole)}}
-        return {"description": "What the function returned", "content": content}
+        return {"description": "What the function returned", "content": content | _in_pieces(result, comes_in_pieces)}
 
     def _rendered(self, schema: Any) -> Any:
         """A copy made of plain values; what bears a name is put beside, once."""
@@ -159,6 +180,24 @@ class _Document:
 def _is_iterator(hint: Any) -> bool:
     kind = get_origin(hint) or hint
     return isinstance(kind, type) and issubclass(kind, Iterator | AsyncIterator)
+
+
+def _in_pieces(piece: Json, comes_in_pieces: bool) -> Json:
+    """The streams of a function that gives its result piece by piece; what all take together is text to OpenAPI 3.1."""
+    if not comes_in_pieces:
+        return {}
+    last = _envelope({})
+    del last["properties"]["result"]
+    last["required"].remove("result")
+    line = {"anyOf": [_holds("result", piece), last, {"$ref": "#/components/schemas/Errors"}]}
+    return {
+        LINES.kind: {"schema": _text("Each line is JSON: a piece, or at last the rest or an error", line)},
+        EVENTS.kind: {"schema": _text("The data of each event is JSON: a piece, or at last `end` or `error`", piece)},
+    }
+
+
+def _text(description: str, held: Json) -> Json:
+    return {"type": "string", "description": description, "contentSchema": held}
 
 
 def _holds(key: str, schema: Json) -> Json:

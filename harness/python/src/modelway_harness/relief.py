@@ -15,6 +15,7 @@ from .serving import PATIENCE_S, Serving
 
 LINGER = 25  # looks without a call, before it sleeps
 SLEEP_S = 1.0
+DUTY_S = 0.05  # between two looks during a long call: what it prints is written then
 SWITCH_S = 0.0002  # between the function's thread and this one, while there is something to do
 
 
@@ -58,7 +59,7 @@ class Relief:
             wait_s = self._serving.relieve()
         finally:
             sys.setswitchinterval(usual_s)
-        self._wait(self._on_duty if self._serving.is_relieved else self._asleep, min(wait_s, SLEEP_S))
+        self._wait(self._on_duty if self._serving.is_relieved else self._asleep, min(wait_s, DUTY_S))
 
     def _wait(self, selector: selectors.BaseSelector, wait_s: float) -> None:
         for key, _ in selector.select(wait_s):

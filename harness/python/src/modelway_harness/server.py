@@ -11,9 +11,11 @@ import math
 import mmap
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from time import monotonic
 from typing import NoReturn
 
 from gunicorn import util
@@ -22,12 +24,17 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.errors import HaltServer
 
 from .config import Instance
-from .exits import LOAD_FAILED, write_exit
+from .exits import LOAD_FAILED, end_now, write_exit
 from .keeper import Keeper
 from .log import log
 from .ondemand import import_if_hidden
+from .preloading import Preloading
+from .records import name_requests
 from .streams import make_streams_forgiving
-from .worker import ANSWERS_EXAMPLE, IMPORTS, READY, ModelWorker
+from .succession import ANSWERS_EXAMPLE, IMPORTS, READY, Succession
+from .traces import trace_of
+from .worker import ModelWorker
+from .zygote import Post
 
 HUNG_MARGIN_S = 5  # past the request timeout, after which a worker that shows no life at all is killed
 EARLY_ENDS = 5  # workers in a row that end before they are ready, when earlier ones had been
@@ -36,6 +43,7 @@ EARLY_ENDS = 5  # workers in a row that end before they are ready, when earlier 
 def serve(instance: Instance) -> int:
     """Run the instance until it is stopped; the exit status of the process."""
     make_streams_forgiving()
+    name_requests()
     util._setproctitle = lambda title: None  # by its command line the platform finds an instance again
     instance.exit_file.unlink(missing_ok=True)
     import_if_hidden(instance)
@@ -47,12 +55,12 @@ def serve(instance: Instance) -> int:
 
 
 class Application(BaseApplication):  # type: ignore[misc]  # gunicorn comes without types
-    """Gunicorn's configuration, and what supervisor and workers share: `stages` holds a byte per worker."""
+    """Gunicorn's configuration, and what supervisor and workers share: `stages` holds a byte per worker, by slot."""
 
     def __init__(self, instance: Instance) -> None:
         self.instance = instance
-        self.stages = mmap.mmap(-1, len(instance.sockets))  # shared memory, written by the workers
-        self.keeper = Keeper(len(instance.sockets))
+        self.stages = mmap.mmap(-1, 2 * len(instance.sockets))  # shared memory; each may have a successor
+        self.keeper = Keeper(2 * len(instance.sockets))
         super().__init__()
 
     def load_config(self) -> None:
@@ -77,10 +85,15 @@ class Application(BaseApplication):  # type: ignore[misc]  # gunicorn comes with
 class Supervisor(Arbiter):  # type: ignore[misc]  # gunicorn comes without types
     """Starts the workers and judges their ends."""
 
+    worker_age: int
+    post: tuple[int, ModelWorker | None]  # of the worker that is made next: its index, and whom it follows
+
     def __init__(self, app: Application) -> None:
         self._is_stopping = False
         self._was_ever_ready = False
         self._early_ends = 0
+        self._succession = Succession(app.stages)
+        self._preloading = Preloading(app.instance)
         self._signalled, self._signal = os.pipe()
         super().__init__(app)
 
@@ -99,37 +112,107 @@ class Supervisor(Arbiter):  # type: ignore[misc]  # gunicorn comes without types
         signals: list[int] = super().wait_for_signals(timeout=0)
         return signals
 
-    def spawn_workers(self) -> None:
-        for _ in range(self.num_workers - len(self.WORKERS)):
-            self.spawn_worker()
+    def manage_workers(self) -> None:
+        """Have a worker at every socket, and successors for those that are due."""
+        if not self._preloading.is_ready(self._become_worker):
+            return
+        held = {worker.index for worker in self.WORKERS.values() if not worker.is_retiring}
+        for index in range(self.num_workers):
+            if index not in held:
+                self._spawn(index)
+        due = self._succession.turn(self.WORKERS.values())
+        if due is not None:
+            log("successor_started", worker=due.index, reason="recycle_after_calls")
+            self._spawn(due.index, follows=due)
+
+    def _spawn(self, index: int, *, follows: ModelWorker | None = None) -> None:
+        self.post = index, follows
+        try:
+            if self._preloading.is_wanted:
+                self._fork_preloaded()
+            else:
+                self.spawn_worker()
+        except OSError as error:  # no process can be made now, or no file: an instance that serves goes on
+            if max(self.app.stages[:]) < READY:
+                raise
+            log("worker_not_made", worker=index, reason=str(error).replace(" ", "_"))
+            if follows is not None:
+                self._succession.note_failure(follows, "no_process")
+
+    def _fork_preloaded(self) -> None:
+        worker = self._made(self.worker_age + 1)
+        _number(self, worker)
+        if self._preloading.fork(worker):
+            self.worker_age = worker.age
+            self.WORKERS[worker.pid] = worker
+        else:
+            worker.tmp.close()
+
+    def _made(self, age: int) -> ModelWorker:
+        return ModelWorker(age, self.pid, [], self.app, self.timeout / 2.0, self.cfg, self.log)
+
+    def _become_worker(self, post: Post) -> NoReturn:
+        """In a process that was forked from the zygote: be what it is to be."""
+        try:
+            worker = self._made(post.age)
+            worker.tmp.close()
+            worker.tmp._tmp = os.fdopen(post.life, "w+b", 0)  # what the supervisor looks at
+            worker.pid, worker.index, worker.slot = os.getpid(), post.socket, post.slot
+            worker.is_spare, worker.sourced = post.is_spare, post.sourced
+            worker.init_process()
+        except SystemExit:
+            raise
+        except BaseException as error:  # must not come to the supervisor's own code
+            log("worker_failed", trace_of(error), worker=post.socket)
+            end_now(1)
+        sys.exit(0)
 
     def reap_workers(self) -> None:
         for pid, status in _ended_children():
+            if pid == self._preloading.pid:
+                self._judge_zygote(status)
             worker = self.WORKERS.pop(pid, None)
             if worker is not None:
                 worker.tmp.close()
-                how = f"signal {-status}" if status < 0 else f"status {status}"
-                self.app.keeper.settle(worker.index, how)
-                self._judge(worker.index, status, how)
+                self.app.keeper.settle(worker.slot, _told(status))
+                self._judge(worker, status)
         if self._is_stopping:
             self.kill_workers(signal.SIGTERM)
 
     def stop(self, graceful: bool = True) -> None:
         self._is_stopping = True
+        self._preloading.end()
         super().stop(graceful)
         self.app.keeper.linger()
 
-    def _judge(self, index: int, status: int, how: str) -> None:
-        """Have the worker replaced, by returning (gunicorn starts what is missing), or end the instance."""
+    def _judge(self, worker: ModelWorker, status: int) -> None:
+        """Have the worker replaced, by returning (what is missing is started), or end the instance."""
         if self._is_stopping:
             return
-        was_ready = self.app.stages[index] == READY
-        self._was_ever_ready |= READY in self.app.stages[:]  # a slice: iterating over an mmap gives no numbers
+        how = _told(status)
+        stage = self.app.stages[worker.slot]
+        if worker.is_retiring:
+            log("worker_recycled", worker=worker.index, pid=worker.pid, ended_with=how.replace(" ", "_"))
+        elif worker.is_spare and stage < READY:
+            self._succession.note_failure(worker, how.replace(" ", "_"))
+        else:
+            self._judge_loss(worker.index, stage, how, has_told=status == LOAD_FAILED)
+
+    def _judge_zygote(self, status: int) -> None:
+        if self._is_stopping or self._preloading.has_refused:
+            return
+        if not self._preloading.is_done and (status == LOAD_FAILED or not self._was_ever_ready):
+            self._end_instance(_told(status), IMPORTS)
+        self._preloading.lose(_told(status))
+
+    def _judge_loss(self, index: int, stage: int, how: str, *, has_told: bool) -> None:
+        was_ready = stage >= READY
+        self._was_ever_ready |= max(self.app.stages[:]) >= READY
         self._early_ends = 0 if was_ready else self._early_ends + 1
-        if was_ready or (self._was_ever_ready and status != LOAD_FAILED and self._early_ends < EARLY_ENDS):
+        if was_ready or (self._was_ever_ready and not has_told and self._early_ends < EARLY_ENDS):
             log("worker_replaced", worker=index, ended_with=how.replace(" ", "_"))
             return
-        self._end_instance(how, self.app.stages[index])
+        self._end_instance(how, stage)
 
     def _end_instance(self, how: str, stage: int) -> NoReturn:
         instance: Instance = self.app.instance
@@ -149,10 +232,18 @@ class Supervisor(Arbiter):  # type: ignore[misc]  # gunicorn comes without types
 
 
 def _number(supervisor: Supervisor, worker: ModelWorker) -> None:
-    """Give a worker that is about to be forked the lowest number, and so the socket, that no other has."""
-    taken = {other.index for other in supervisor.WORKERS.values()}
-    worker.index = next(index for index in range(supervisor.num_workers) if index not in taken)
-    supervisor.app.stages[worker.index] = IMPORTS
+    """Give a worker that is about to be forked its socket, and a slot that no other has."""
+    worker.index, worker.follows = supervisor.post
+    worker.is_spare = worker.follows is not None
+    worker.made_at = monotonic()
+    stages = supervisor.app.stages
+    taken = {other.slot for other in supervisor.WORKERS.values()}
+    worker.slot = next(slot for slot in range(len(stages)) if slot not in taken)
+    stages[worker.slot] = IMPORTS
+
+
+def _told(status: int) -> str:
+    return f"signal {-status}" if status < 0 else f"status {status}"
 
 
 def _remove_sockets(supervisor: Supervisor) -> None:

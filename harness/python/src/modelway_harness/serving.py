@@ -15,16 +15,21 @@ from contextlib import suppress
 from time import monotonic
 from typing import NamedTuple, Protocol
 
+from . import asking
 from .binding import Call
 from .calls import Answered, Calls, Failed, Unfit
 from .connection import Connection
+from .dialect import Asked
 from .endpoint import Endpoint, Refused
+from .flow import Flow
 from .log import log
+from .outflow import Outflow
 from .reception import Reception
-from .wire import Answer
+from .streaming import Streamed
 
 PATIENCE_S = 0.004  # how long the function may run before the relief takes over
 FLUSH_S = 2.0  # how long the answer to an overdue call may take to be sent
+IDLE_S = 5.0  # that a connection may be kept without a request while the worker retires
 LINGER_S = 0.05  # at the end, to refuse in words what is already on its way
 
 
@@ -50,7 +55,9 @@ class Running(NamedTuple):
 
     connection: Connection
     since: float
-    deadline: float
+
+
+Outcome = Answered | Failed | Unfit
 
 
 class Serving:
@@ -61,13 +68,17 @@ class Serving:
         self._lobby = reception.lobby
         self._endpoint = endpoint
         self._calls = calls
+        reception.timing_of_import = f"import;dur={calls.load_ms:.3f}"
         self._shell = shell
         self._turn = threading.Lock()
         self._nudged, self._nudge = os.pipe()
         self._is_stopping = False
+        self._is_retiring = False
+        self._dismisses_at: float | None = None
         self._is_forked = False
         self._ends_at: float | None = None
         self._running: Running | None = None
+        self._outflow: Outflow | None = None  # what the call that runs has begun to answer
         self.relief_sleeps = False  # set by the relief: a call that begins is to wake it
         self.begun = 0  # calls
 
@@ -76,17 +87,29 @@ class Serving:
         self._lobby.watch(self._nudged)
         with suppress(_Lost), self._turn:
             while not self._has_ended():
-                self._lobby.look(None if self._ends_at is None else max(0.0, self._ends_at - monotonic()))
+                until = self._dismisses_at if self._ends_at is None else self._ends_at
+                self._lobby.look(None if until is None else max(0.0, until - monotonic()))
                 self._serve_waiting()
         self._shell.wake_relief()
 
     def _has_ended(self) -> bool:
         if not self._is_stopping:
-            return False
+            return self._is_retiring and self._has_retired()
         self._close_door()
         if self._ends_at is None and self._lobby.is_quiet():
             self._ends_at = monotonic() + LINGER_S
         return self._lobby.is_empty or (self._ends_at is not None and monotonic() >= self._ends_at)
+
+    def _has_retired(self) -> bool:
+        if not self._reception.is_retiring:
+            self._reception.is_retiring = True
+            self._lobby.close_door()
+            os.read(self._nudged, 1)
+            self._dismisses_at = monotonic() + IDLE_S
+        elif self._dismisses_at is not None and monotonic() >= self._dismisses_at:
+            self._lobby.dismiss_idle()
+            self._dismisses_at = monotonic() + IDLE_S
+        return self._lobby.is_empty
 
     def _close_door(self) -> None:
         if not self._reception.is_stopping:
@@ -100,28 +123,50 @@ class Serving:
         looked = monotonic()
         while waiting:
             connection = waiting.popleft()
-            self._reception.answer(connection, self._called(connection))
+            self._call(connection)
             self._lobby.go_on(connection)
             if waiting and monotonic() - looked > PATIENCE_S:
                 self._lobby.look(0)
+                self._has_ended()  # or callers who are never through would keep it from beginning to end
                 looked = monotonic()
 
-    def _called(self, connection: Connection) -> Answer:
-        endpoint, request_id = self._endpoint, connection.request_id
+    def _call(self, connection: Connection) -> None:
+        endpoint, reception = self._endpoint, self._reception
+        dialect = connection.dialect or endpoint
+        timing = ""
         try:
-            call = endpoint.bound(connection.reader.body(), self._calls.binding)
+            head = connection.head
+            asked = dialect.asked(head, endpoint.plain(head, connection.reader.body()), self._calls.binding)
             now = monotonic()
             if now >= connection.deadline:
                 raise endpoint.no_time_left()
-            return endpoint.answered(self._run(Running(connection, now, connection.deadline), call), request_id)
+            outcome = self._run(Running(connection, now), asked)
+            if self._outflow is not None or outcome is None:
+                self._finish(outcome)
+                return
+            timing = reception.timing(connection, now)
+            if isinstance(outcome, Answered):
+                timing = f"{timing}, compute;dur={outcome.took_ms:.3f}, encode;dur={outcome.encode_ms:.3f}"
+                answer = dialect.answered(asked, outcome, connection.request_id)
+            else:
+                timing += _compute(outcome)
+                answer = endpoint.failed(outcome, dialect, connection.request_id)
         except Refused as error:
-            return endpoint.refused(error, request_id)
+            reception.refuse(connection, error, timing=timing)
+            return
         except Exception as error:
-            return endpoint.own_failure(error, request_id)
+            if self._running is not None:  # nobody knows what state this is in: a fresh process does
+                raise
+            answer = endpoint.own_failure(error, dialect, connection.request_id)
+            if self._outflow is not None:
+                self._finish(Failed("the harness failed; the instance's log says why", ""))
+                return
+        reception.answer(connection, answer, timing)
 
-    def _run(self, running: Running, call: Call) -> Answered | Failed | Unfit:
-        """The one place where the turn is given away."""
+    def _run(self, running: Running, asked: Asked) -> Outcome | None:
+        """The one place where the turn is given away. None when all has been told that can be."""
         self._running = running
+        asking.now = running.connection.request_id
         self._reception.note_call(running.connection)
         self._reception.is_busy = True
         self.begun += 1
@@ -129,9 +174,34 @@ class Serving:
             self._shell.wake_relief()
         self._turn.release()
         try:
-            return self._calls.call(call)
+            if asked.flow is None:
+                return self._calls.call(asked.call, asked.encode)  # type: ignore[return-value]  # not in pieces
+            return self._streamed(running, asked.flow, asked.call)
         finally:
             self._take_turn_again()
+
+    def _streamed(self, running: Running, flow: Flow, call: Call) -> Outcome | None:
+        """Nothing has been sent when it fails before the first piece: that is an answer like any other."""
+        pieces = self._calls.call(call, in_pieces=True)
+        if not isinstance(pieces, Streamed):
+            return pieces
+        first = self._calls.piece(pieces)
+        if isinstance(first, Failed):
+            self._calls.leave(pieces)
+            return first
+        if self._is_forked:
+            self._shell.end_child()
+        with self._turn:
+            if self._reception.is_overdue:
+                raise _Lost
+            outflow = Outflow(running.connection, flow, running.since, self._reception, self._endpoint)
+            self._outflow = outflow
+        return outflow.run(pieces, first, self._turn, self._calls)
+
+    def _finish(self, outcome: Outcome | None) -> None:
+        outflow, self._outflow = self._outflow, None
+        if outflow is not None:
+            outflow.finish(outcome)
 
     def _take_turn_again(self) -> None:
         if self._is_forked:
@@ -140,11 +210,14 @@ class Serving:
         if self._reception.is_overdue:  # its caller has been answered, and this process is ending
             raise _Lost
         self._reception.is_busy = False
+        asking.now = ""
         self._running = None
 
     def leave_to_parent(self) -> None:
         """In a process that the function forked: nothing here is its own."""
         self._is_forked = True
+        if self._outflow is not None:
+            self._outflow.is_over = True
         self.close()
 
     def close(self) -> None:
@@ -159,6 +232,12 @@ class Serving:
         """Let nobody new in, and have `serve` end."""
         if not self._is_stopping:
             self._is_stopping = True
+            os.write(self._nudge, b"!")
+
+    def retire(self) -> None:
+        """Another worker has the socket's path now: answer all who are here or at the door, and have `serve` end."""
+        if not self._is_retiring:
+            self._is_retiring = True
             os.write(self._nudge, b"!")
 
     @property
@@ -194,25 +273,40 @@ class Serving:
     def _stand_in(self, running: Running) -> float:
         if self._is_stopping:
             self._close_door()
-        if monotonic() >= running.deadline and not self._reception.is_overdue:
+        if monotonic() >= self._until(running) and not self._reception.is_overdue:
             self._give_up(running)
         self._lobby.look(0)
         held_until = self._reception.refuse_impatient()
         if self._reception.is_overdue:
             return self._end_when_told(running)
-        return max(0.0, min(min(running.deadline, held_until) - monotonic(), self._lobby.next_s()))
+        return max(0.0, min(min(self._until(running), held_until) - monotonic(), self._lobby.next_s()))
+
+    def _until(self, running: Running) -> float:
+        return running.connection.deadline if self._outflow is None else self._outflow.until
 
     def _give_up(self, running: Running) -> None:
-        """Answer a call that runs past its deadline. The thread it is in is lost, and so is the process."""
-        connection = running.connection
+        """Answer a call that runs past its deadline. The thread it is in is lost, and so is the process, unless it
+        makes pieces: between two of them it can be told to end.
+        """
+        connection, outflow = running.connection, self._outflow
+        if outflow is not None and not outflow.is_over:
+            outflow.break_off()
+            return
         named = {"request_id": connection.request_id, "after_s": f"{monotonic() - connection.began:.3f}"}
         log("call_overdue", self._calls.stack, **named, worker=self._endpoint.worker)
         self._reception.is_overdue = True
         self._ends_at = monotonic() + FLUSH_S
         self._lobby.close_door()
-        self._reception.refuse(connection, self._endpoint.too_long())
+        if outflow is None:
+            timing = f"{self._reception.timing(connection, running.since)}, compute;dur="
+            took_ms = (monotonic() - running.since) * 1000
+            self._reception.refuse(connection, self._endpoint.too_long(), timing=f"{timing}{took_ms:.3f}")
 
     def _end_when_told(self, running: Running) -> float:
         if not running.connection.has_unsent or monotonic() >= (self._ends_at or 0.0):
             self._shell.end()
         return PATIENCE_S
+
+
+def _compute(outcome: Failed | Unfit) -> str:
+    return f", compute;dur={outcome.took_ms:.3f}" if isinstance(outcome, Failed) else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
+from time import perf_counter
 from typing import Any
 
 from .encoding import encode
@@ -11,20 +12,29 @@ from .encoding import encode
 class Streamed:
     """A result that the function makes while it is sent. Only to be asked in the thread that runs the user's code."""
 
-    def __init__(self, pieces: Iterator[Any]) -> None:
+    def __init__(self, pieces: Iterator[Any], name: str = "") -> None:
         self._pieces = pieces
+        self._name = name  # of the one piece that there is, where it is the whole result
         self._count = 0
+        self.took_s = 0.0  # in the function, so far
 
     def __iter__(self) -> Iterator[str]:
-        """Every piece as JSON text in one line. Raises NotJson, which names the piece, and what the function raises."""
-        for piece in self._pieces:
-            text = encode(piece, f"result[{self._count}]")
-            self._count += 1
-            yield text
+        return self
 
-    def whole(self) -> str:
-        """All pieces as one JSON list, for callers that do not take a stream."""
-        return f"[{', '.join(self)}]"
+    def __next__(self) -> str:
+        """The next piece as JSON text in one line. Raises NotJson, which names it, and what the function raises."""
+        began = perf_counter()
+        try:
+            piece = next(self._pieces)
+        finally:
+            self.took_s += perf_counter() - began
+        text = encode(piece, self._name or f"result[{self._count}]")
+        self._count += 1
+        return text
+
+    def all(self) -> list[Any]:
+        """Every piece as the function gave it, for callers that do not take a stream."""
+        return list(self._pieces)
 
     def close(self) -> None:
         """End the function where it is, so that its `finally` runs: the caller has gone, or the time is over."""

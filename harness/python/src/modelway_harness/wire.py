@@ -8,7 +8,6 @@ long. So there is one opinion about what is odd, and it is not ours.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from email.utils import formatdate
 from http import HTTPStatus
 from time import time
@@ -38,8 +37,7 @@ class Malformed(Exception):
         self.status = status
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(NamedTuple):
     """What a request says before its body. `length` is None when only its end will tell."""
 
     method: str
@@ -47,6 +45,7 @@ class Head:
     headers: dict[str, str]  # names in lower case; several of one name are one, with commas
     length: int | None
     is_kept: bool  # the connection, after the answer
+    is_old: bool = False  # HTTP/1.0, which knows no chunks
 
     @property
     def path(self) -> str:
@@ -70,8 +69,9 @@ class Answer(NamedTuple):
     """What is said to a request, before it is bytes."""
 
     status: int
-    text: str
+    body: str | bytes
     headers: tuple[tuple[str, str], ...] = ()
+    kind: str = "application/json"  # the content type
 
 
 class Reader:
@@ -101,6 +101,11 @@ class Reader:
     def is_between(self) -> bool:
         """No byte of a request has come yet."""
         return self.head is None and self._odd is None and not self._rest
+
+    @property
+    def has_more(self) -> bool:
+        """Something of the next request has come, too."""
+        return bool(self._rest)
 
     def body(self) -> bytes:
         return bytes(self._body)
@@ -162,8 +167,9 @@ class Reader:
             name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
             headers[name] = f"{headers[name]},{value}" if name in headers else value
         length = None if odd.is_chunked else odd.content_length or 0
-        is_kept = odd.should_keep_alive and odd.http_version >= (1, 1)
-        self.head = Head(odd.method.decode("latin-1"), odd.path.decode("latin-1"), headers, length, is_kept)
+        is_old = odd.http_version < (1, 1)
+        is_kept = odd.should_keep_alive and not is_old
+        self.head = Head(odd.method.decode("latin-1"), odd.path.decode("latin-1"), headers, length, is_kept, is_old)
         return False
 
 
@@ -188,15 +194,38 @@ def _plain(head: str) -> Head | None:
     return Head(method, target, headers, int(length), is_kept)
 
 
-def written(answer: Answer, request_id: str, *, is_kept: bool) -> bytes:
-    """`answer` as it is sent: JSON."""
-    body = answer.text.encode()
-    more = "".join([f"{name}: {value}\r\n" for name, value in answer.headers]) if answer.headers else ""
+def written(answer: Answer, request_id: str, *, is_kept: bool, timing: str = "") -> bytes:
+    """`answer` as it is sent; `timing` is the value of `Server-Timing`."""
+    status, body, headers, kind = answer
+    if isinstance(body, str):
+        body = body.encode()
+    more = "".join([f"{name}: {value}\r\n" for name, value in headers]) if headers else ""
+    if timing:
+        more = f"{more}Server-Timing: {timing}\r\n"
     ends = _ENDS_KEPT if is_kept else _ENDS_CLOSED
     return (
-        f"{_STATUS[answer.status]}\r\nDate: {_date()}\r\nContent-Type: application/json\r\n"
+        f"{_STATUS[status]}\r\nDate: {_date()}\r\nContent-Type: {kind}\r\n"
         f"Content-Length: {len(body)}\r\nX-Request-Id: {request_id}\r\n{more}{ends}"
     ).encode("latin-1") + body
+
+
+def begun(kind: str, request_id: str, *, is_kept: bool, timing: str) -> bytes:
+    """The head of an answer whose body comes in chunks, as soon as each is there."""
+    return (
+        f"{_STATUS[200]}\r\nDate: {_date()}\r\nContent-Type: {kind}\r\nTransfer-Encoding: chunked\r\n"
+        f"Cache-Control: no-cache\r\nX-Accel-Buffering: no\r\nX-Request-Id: {request_id}\r\n"
+        f"Server-Timing: {timing}\r\n{_ENDS_KEPT if is_kept else _ENDS_CLOSED}"
+    ).encode("latin-1")
+
+
+def chunk(text: str) -> bytes:
+    """A part of such a body; `text` is not empty."""
+    data = text.encode()
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+def last_chunk() -> bytes:
+    return b"0\r\n\r\n"
 
 
 _dated = (0, "")

@@ -167,10 +167,10 @@ class Secret(Answer, frozen=True, kw_only=True):
     token: Annotated[str, says("64 letters and digits")]
 
 
-def endpoint(public_url: str, model_id: str, label: str = LATEST) -> str:
-    """Where the version is called that `label` leads to."""
+def endpoint(public_url: str, model_id: str, label: str = LATEST, thing: str = "model") -> str:
+    """Where the version is called that `label` leads to, or where another `thing` of it is."""
     place = label if label == LATEST else f"labels/{label}"
-    return f"{public_url.rstrip('/')}/models/{model_id}/{place}/model"
+    return f"{public_url.rstrip('/')}/models/{model_id}/{place}/{thing}"
 
 
 def model(state: Model, see: See, *, public_url: str, is_for_editors: bool = True) -> ModelApi:

@@ -20,8 +20,10 @@ from services.api.http.views.settings_fields import (
     MinReplicas,
     MountPath,
     Period,
+    Preload,
     QuotaId,
     ReadOnly,
+    RecycleAfterCalls,
     RepeatableCalls,
     Replicas,
     RequestTimeout,
@@ -51,6 +53,8 @@ NAMES = {
     "cpu_limit": "cpuLimit",
     "cpu_requested": "cpuRequested",
     "workers": "workerCount",
+    "recycle_after_calls": "recycleAfterCalls",
+    "preload": "preload",
     "request_timeout_s": "requestTimeoutSeconds",
     "start_deadline_s": "startDeadlineSeconds",
     "build_timeout_s": "buildTimeoutSeconds",
@@ -114,6 +118,8 @@ class SettingsView(Answer, frozen=True, kw_only=True):
     cpu_limit: CpuLimit
     cpu_requested: CpuRequested
     worker_count: WorkerCount
+    recycle_after_calls: RecycleAfterCalls
+    preload: Preload
     request_timeout_seconds: RequestTimeout
     start_deadline_seconds: StartDeadline
     build_timeout_seconds: BuildTimeout
@@ -158,6 +164,8 @@ def _shown(kept: Settings) -> dict[str, Any]:
         "cpu_limit": kept.cpu_limit,
         "cpu_requested": kept.cpu_requested,
         "worker_count": kept.workers,
+        "recycle_after_calls": kept.recycle_after_calls,
+        "preload": kept.preload,
         "request_timeout_seconds": kept.request_timeout_s,
         "start_deadline_seconds": kept.start_deadline_s,
         "build_timeout_seconds": kept.build_timeout_s,

@@ -61,6 +61,22 @@ RequestTimeout = Annotated[
         default=None,
     ),
 ]
+RecycleAfterCalls = Annotated[
+    int,
+    says(
+        "a fresh worker takes over after about so many calls, at least 10; 0: never",
+        default=_USUAL.recycle_after_calls,
+        high=BOUNDS["recycle_after_calls"][1],
+        low=0,
+    ),
+]
+Preload = Annotated[
+    bool,
+    says(
+        "whether an instance imports the script once and forks its workers from that, where that is safe",
+        default=_USUAL.preload,
+    ),
+]
 StartDeadline = Annotated[
     float,
     says(

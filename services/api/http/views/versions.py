@@ -53,6 +53,7 @@ class SourceView(Answer, frozen=True, kw_only=True):
     type: Annotated[str, says("File: a function in a file of the project")]
     file: Annotated[str, says("the path of the file in the project")]
     function: Annotated[str, says("the name of the function")]
+    language: Annotated[str, says("what the file is written in", among=("python", "r"))]
     exclude_files: Annotated[list[str], says("patterns of files that were left out, as in a .gitignore file")]
 
 
@@ -99,7 +100,11 @@ def version(state: Model, each: Version, see: See) -> ModelApiVersion:
         environment_revision_id=source.environment_revision_id,
         data_plane_id=ONE_DATA_PLANE,
         source=SourceView(
-            type="File", file=source.file, function=source.function, exclude_files=list(source.exclude_files)
+            type="File",
+            file=source.file,
+            function=source.function,
+            language=source.written_in,
+            exclude_files=list(source.exclude_files),
         ),
         labels=sorted(label for label, labelled in state.labels.items() if labelled == each.id),
         description=each.description,

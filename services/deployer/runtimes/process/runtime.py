@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from services.core.errors import Unavailable, WorkloadRejected
 from services.core.ids import InstanceId
-from services.core.languages import R_MEMORY_BYTES, Language, language_of
+from services.core.languages import R_MEMORY_BYTES, Language, written_in
 from services.core.ports import Observed, Workload
 from services.core.records import Bundle, Desired
 from services.deployer.runtimes.process import procfs
@@ -143,7 +143,7 @@ class ProcessRuntime:
         desired, instance_id = workload.desired, workload.instance_id
         if desired.volumes:
             raise WorkloadRejected("volumes cannot be mounted here: instances are processes of this machine")
-        if language_of(desired.file) is Language.R and desired.memory_bytes < R_MEMORY_BYTES:
+        if written_in(desired.file, desired.language) is Language.R and desired.memory_bytes < R_MEMORY_BYTES:
             raise WorkloadRejected(f"an instance of R needs at least {R_MEMORY_BYTES >> 20} MB of memory")
         sockets = self._folders.sockets(instance_id, desired.workers)
         variables = self._open(desired)

@@ -76,6 +76,8 @@ def instance_settings(workload: Workload, place: Place) -> bytes:
         "grace_s": workload.grace_s,
         "max_body_bytes": _MAX_BODY_BYTES,
         "example_input": desired.example_input,
+        "recycle_after_calls": desired.recycle_after_calls,
+        "preload": desired.preload,
     }
     return msgspec.json.encode(settings)
 

@@ -80,6 +80,7 @@ ROWS = (
         GET    /v4/models/{model}/{version}/getBuildLogs
         GET    /v4/models/{model}/{version}/modelDeploymentLogs
         POST   ~/modelApis/{model}/invoke
+        GET    ~/modelApis/{model}/openapi.json
         """,
     ),
     _always(

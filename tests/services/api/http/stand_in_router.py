@@ -36,6 +36,7 @@ class StandInRouter:
     async def start(self) -> None:
         app = web.Application(client_max_size=64 * 1024 * 1024)
         app.router.add_post("/models/{model}/{place:.+}/model", self._call)
+        app.router.add_get("/models/{model}/{place:.+}/openapi.json", self._call)
         self._server = TestServer(app)
         await self._server.start_server()
 

@@ -284,3 +284,39 @@ async def test_the_platforms_token_is_made_anew_when_the_key_that_it_is_sealed_w
     await forget_key_of(store, internal.id)
     assert (await viewer("POST", f"{at}/invoke", {"data": {}})).status == 200
     assert secret_of(router) != before
+
+
+async def test_a_viewer_reads_a_private_models_document_and_is_shown_no_token(
+    api: Client, viewer: Client, router: StandInRouter, at: str
+) -> None:
+    answer = await viewer("GET", f"{at}/openapi.json")
+    assert (answer.status, answer.body) == (200, {"result": 10})
+    [(path, body, headers)] = router.called
+    assert (path, body) == (f"/models/{at.split('/')[-1]}/latest/openapi.json", b"")
+    assert "X-Domino-Api-Key" not in headers
+    assert secret_of(router) not in str(answer.headers) + answer.raw.decode()
+    await api.ok("PUT", f"{at}/settings", {"routingMode": "advanced"})
+    await viewer.ok("GET", f"{at}/openapi.json", params={"label": "prod"})
+    assert router.called[1][0].endswith("/labels/prod/openapi.json")
+
+
+async def test_the_document_is_hidden_from_who_may_not_call(
+    api: Client, ledger: MongoLedger, router: StandInRouter, at: str
+) -> None:
+    stranger = await add_person(api, ledger, "mallory")
+    assert (await stranger("GET", f"{at}/openapi.json")).status == 404
+    await api.ok("PUT", f"{at}/visibility", {"isPublic": True})
+    assert (await stranger("GET", f"{at}/openapi.json")).status == 403
+    assert (await api("GET", f"{at}/openapi.json", params={"label": "prod"})).status == 404
+    assert router.called == []
+
+
+async def test_a_model_that_says_nothing_of_itself_is_told_as_it_says_it(
+    api: Client, router: StandInRouter, at: str
+) -> None:
+    async def answers(request: web.Request) -> web.Response:
+        return web.json_response({"errors": ["there is nothing here"]}, status=404)
+
+    router.answers = answers
+    answer = await api("GET", f"{at}/openapi.json")
+    assert (answer.status, answer.body) == (404, {"errors": ["there is nothing here"]})

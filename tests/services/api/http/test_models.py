@@ -142,7 +142,7 @@ async def test_what_does_not_fit_is_refused_by_name_and_nothing_is_made(
     [
         ({"file": "../predict.py"}, "version.source.file must be a path inside the project"),
         ({"file": "/etc/predict.py"}, "is absolute"),
-        ({"file": "predict.txt"}, "version.source.file must end in .py, or in .R, got 'predict.txt'"),
+        ({"file": "predict.txt"}, "version.source.file must end in .py, or in .R, or be an MLmodel, got 'predict.txt'"),
         ({"file": None}, "version.source.file is required"),
         ({"function": "os.system"}, "version.source.function must be the plain name of a function"),
         ({"function": ""}, "version.source.function is required"),
@@ -155,6 +155,24 @@ async def test_a_source_that_cannot_be_served_is_refused(api: Client, source: di
     answer = await api("POST", f"{V1}/modelApis", body)
     assert answer.status == 400
     assert sentence in answer.fault
+
+
+async def test_a_function_in_r_is_refused_with_less_memory_than_r_needs(api: Client) -> None:
+    body = model_body(await api.project_with_code(), memoryBytes=128 << 20)
+    body["version"]["source"] |= {"file": "predict.R"}
+    answer = await api("POST", f"{V1}/modelApis", body)
+    assert answer.status == 400
+    assert "memoryBytes must be at least 268435456 (256 MB) for a function in R, got 134217728" in answer.fault
+    assert (await api.ok("GET", f"{V1}/modelApis"))["items"] == []
+
+
+async def test_an_mlflow_model_has_one_function_which_need_not_be_named(api: Client) -> None:
+    body = model_body(await api.project_with_code())
+    body["version"]["source"] = {"type": "File", "file": "churn/MLmodel"}
+    model = await api.ok("POST", f"{V1}/modelApis", body)
+    version = await api.ok("GET", f"{V1}/modelApis/{model['id']}/versions/{model['activeVersion']['id']}")
+    assert version["source"]["file"] == "churn/MLmodel"
+    assert version["source"]["function"] == "predict"
 
 
 async def test_a_project_without_files_cannot_be_published(api: Client) -> None:

@@ -19,7 +19,7 @@ HARMLESS = {"Idempotency-Key": "x" * 300}  # what is let in is refused for that,
 BROKEN = b"{"  # likewise, by whoever reads a body
 BODIES_NAME_IT = ("/modelApis", "/v1/models", "/buildModelImage")
 ASK_THEMSELVES = (*BODIES_NAME_IT, "/apiKeys")  # behind where the header is refused
-NOWHERE = 502  # what `invoke` answers where no router is
+NOWHERE = (502, 503)  # what a model's own answer is where no router is
 
 IN_MODELS_AND_PROJECTS = [role for role in ROLES if role not in ("head", "keeper", "somebody")]
 ELSEWHERE = ["nobody", "disabled", "stranger", "member", "head", "keeper", "somebody", "administrator"]
@@ -100,7 +100,7 @@ class Asked:
 
 def outcome(answer: Answer) -> str:
     """`let in`, or why not."""
-    assert answer.status < 500 or answer.status == NOWHERE, answer.raw
+    assert answer.status < 500 or answer.status in NOWHERE, answer.raw
     if answer.status in (401, 403):
         return {401: "unknown", 403: "refused"}[answer.status]
     is_hidden = answer.status == 404 and re.match("there is no (model|project|environment|tag) ", answer.fault)

@@ -53,8 +53,8 @@ CHECKS = (
 
 
 SPARED = {
-    # There is no router here that could call a model: the route says so, with 503.
-    "not_a_server_error": ("invocationInvoke",),
+    # There is no router here that could call a model: the routes say so, with 503.
+    "not_a_server_error": ("invocationInvoke", "invocationDescribe"),
     # Below these paths PUT uploads a file: that of existing clients takes any path that is left.
     "unsupported_method": ("projectFilesIndex", "projectFilesBlob", "projectFilesCommits", "modelsListOfProject"),
 }

@@ -56,7 +56,7 @@ async def test_a_version_is_answered_whole(api: Client, store: MongoStore) -> No
         "projectId": model["projectId"],
         "commitId": stored.source.commit_id,
         "environmentRevisionId": stored.source.environment_revision_id,
-        "source": body["source"],
+        "source": {**body["source"], "language": "python"},
         "labels": [],
         "description": "better",
         "logHttpRequestResponse": True,
@@ -75,10 +75,25 @@ async def test_what_a_new_version_leaves_out_is_as_in_the_one_before(api: Client
     source = {"file": "other.py", "function": "other", "excludeFiles": ["*.csv"]}
     second = await api.ok("POST", at, {"source": source, "environmentId": lean["id"]})
     third = await api.ok("POST", at, {"environmentId": "", "source": {"function": "another"}})
-    assert third["source"] == {"type": "File", **source, "function": "another"}
+    assert third["source"] == {"type": "File", **source, "function": "another", "language": "python"}
     assert third["environmentRevisionId"] == second["environmentRevisionId"] == lean["latestRevision"]["id"]
     fourth = await api.ok("POST", at, {"source": {"excludeFiles": []}})
     assert fourth["source"]["excludeFiles"] == []
+
+
+async def test_the_language_of_a_file_is_said_or_told_by_its_name(api: Client) -> None:
+    model = await api.model()
+    at = f"{V1}/modelApis/{model['id']}/versions"
+
+    async def published(**source: str) -> str:
+        return str((await api.ok("POST", at, {"source": source}))["source"]["language"])
+
+    assert await published(file="predict.py") == "python"
+    assert await published(file="score.txt", language="r") == "r"
+    assert await published(function="other") == "r"
+    assert await published(file="predict.py") == "python"
+    assert await published(file="model.R", language="r") == "r"
+    assert [each["source"]["language"] for each in await api.ok("GET", at)][:2] == ["r", "python"]
 
 
 async def test_a_new_version_takes_the_newest_files_and_packages_unless_told(api: Client) -> None:
@@ -104,6 +119,9 @@ async def test_a_new_version_takes_the_newest_files_and_packages_unless_told(api
         ({"projectId": "f" * 24}, 404, "there is no project"),
         ({"source": {"type": "Docker"}}, 400, "source.type must be File, got 'Docker'"),
         ({"source": {"file": "x/../../y.py"}}, 400, "source.file must be a path inside the project"),
+        ({"source": {"language": "julia"}}, 400, "source.language must be python or r, got 'julia'"),
+        ({"source": {"language": "r"}}, 400, "source.file is python by its name, 'predict.py', and language says r"),
+        ({"source": {"file": "predict.txt"}}, 400, "source.file must end in .py, or in .R"),
         ({"shouldDeploy": "no"}, 400, "shouldDeploy must be true or false, got text"),
         ({"source": {"excludeFiles": ["x"] * 1001}}, 400, "source.excludeFiles must have at most 1000"),
     ],

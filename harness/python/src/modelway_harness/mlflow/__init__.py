@@ -1,0 +1,1 @@
+"""The models that MLflow saved, as functions."""
