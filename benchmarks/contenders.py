@@ -90,7 +90,7 @@ CONTENDERS = (
     Contender(
         name=ROUTED,
         lock="modelway",
-        how="HAProxy as the router configures it: token checked, each call to the instance as ever",
+        how="HAProxy as the router configures it: token checked, connections to the instance kept",
         shape=Shape(_routed, lambda answer: answer["result"]),
         start=arenas.instances_behind_the_router,
     ),

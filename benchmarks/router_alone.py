@@ -155,6 +155,7 @@ class RouterAlone:
             phase=InstancePhase.RUNNING,
             addresses=(str(self.folder / f"{at}.sock"),),
             started_at=now(),
+            keeps_connections=True,
         )
 
     def _next(self) -> int:
