@@ -17,12 +17,12 @@ import pytest
 from tests.harness.instances import Running, is_alive, until
 from tests.harness.served import Served, asked
 
-# What is done -> the code, and what its caller is told: None is nothing, since the process is gone; ANY is either.
+# What is done -> the code, and what its caller is told: 502 by the supervisor, since the process is gone; ANY is either.
 ANY = -1
-DEEDS: dict[str, tuple[str, int | None]] = {
-    "ends the process": ("os._exit(0)", None),
-    "kills its process": ("os.kill(os.getpid(), 9)", None),
-    "aborts": ("os.abort()", None),
+DEEDS: dict[str, tuple[str, int]] = {
+    "ends the process": ("os._exit(0)", 502),
+    "kills its process": ("os.kill(os.getpid(), 9)", 502),
+    "aborts": ("os.abort()", 502),
     "exits": ("sys.exit(0)", 500),
     "is interrupted": ("raise KeyboardInterrupt", 500),
     "recurses without end": ("deed(name)", 500),
@@ -34,22 +34,22 @@ DEEDS: dict[str, tuple[str, int | None]] = {
     "replaces stdout": ("sys.stdout = sys.stderr = io.StringIO(); print('lost')", 200),
     "breaks stdout": ("sys.stdout = sys.stderr = sys.__stdout__ = object()", 200),
     "closes the standard descriptors": ("os.close(0); os.close(1); os.close(2)", 200),
-    "closes every descriptor": ("os.closerange(0, 4096)", None),
-    "closes every descriptor and stays": ("os.closerange(0, 4096); time.sleep(1000)", None),
+    "closes every descriptor": ("os.closerange(0, 4096)", 502),
+    "closes every descriptor and stays": ("os.closerange(0, 4096); time.sleep(1000)", 502),
     "sets a handler of signals": ("signal.signal(signal.SIGTERM, signal.SIG_IGN)", 500),
     "blocks signals": ("signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 65))", 200),
-    "sets an alarm": ("signal.setitimer(signal.ITIMER_REAL, 0.01); time.sleep(1000)", None),
-    "has itself ended with a traceback": ("faulthandler.dump_traceback_later(0.01, exit=True); time.sleep(1000)", None),
+    "sets an alarm": ("signal.setitimer(signal.ITIMER_REAL, 0.01); time.sleep(1000)", 502),
+    "has itself ended with a traceback": ("faulthandler.dump_traceback_later(0.01, exit=True); time.sleep(1000)", 502),
     "starts threads that never end": (
         "[threading.Thread(target=time.sleep, args=(1000,)).start() for _ in '123']",
         200,
     ),
-    "ends the main thread": ("end_main(); time.sleep(1000)", None),
+    "ends the main thread": ("end_main(); time.sleep(1000)", 502),
     "goes elsewhere": ("os.chdir('/'); os.umask(0o777)", 200),
     "clears its environment": ("os.environ.clear(); sys.path.clear()", 200),
     "patches json": ("json.dumps = json.loads = json.JSONDecoder = None", 200),
     "patches time": ("time.monotonic = time.time = time.perf_counter = lambda: 0.0", 200),
-    "patches sockets": ("socket.socket.recv = socket.socket.send = socket.socket.accept = None", None),
+    "patches sockets": ("socket.socket.recv = socket.socket.send = socket.socket.accept = None", 502),
     "patches os": ("os.read = os.write = os.close = os.getpid = None", ANY),
     "raises what cannot be told": ("raise type('Untold', (Exception,), {'__str__': lambda self: 1 / 0})()", 500),
     "returns what cannot be asked": ("return type('Odd', (), {'__class__': property(lambda self: 1 / 0)})()", 500),

@@ -254,7 +254,7 @@ class Lobby:
     def _bid_farewell(self, connection: Connection) -> None:
         """Close in two steps: who is still sending would otherwise lose the answer."""
         connection.stage = Stage.LEAVES
-        if connection.held is not None:
+        if connection.held is not None and not connection.is_gone:
             connection.held.note_answer()
         connection.say_bye()
         if not connection.is_watched:
