@@ -95,7 +95,7 @@ def test_a_packed_body_may_be_in_several_members_and_in_chunks(echo: Served) -> 
     body = gzip.compress(b'{"data": ') + gzip.compress(b'{"x": [1, 2]}}')
     head = b"POST /model HTTP/1.1\r\nHost: m\r\nTransfer-Encoding: chunked\r\nContent-Encoding: gzip\r\n\r\n"
     answer = echo.bytes(head, *in_chunks(body, 5))
-    assert b'"result": [1, 2]' in answer
+    assert b'"result": [1,2]' in answer
 
 
 @pytest.mark.parametrize("length", [100_001, 50_000_000])
@@ -109,11 +109,11 @@ def test_a_body_that_is_too_large_once_it_is_unpacked_is_a_413(echo: Served, len
     [
         (b'{"data": {"x": 1}}', "the body is not gzip, as its Content-Encoding says"),
         (zlib.compress(b"{}"), "the body is not gzip, as its Content-Encoding says"),
-        (gzip.compress(of_size(1000))[:-9], "the body is not whole gzip"),
-        (gzip.compress(b"{}")[:-6] + b"abcdef", "the body is not gzip, as its Content-Encoding says"),
+        (gzip.compress(of_size(1000), mtime=0)[:-9], "the body is not whole gzip"),
+        (gzip.compress(b"{}", mtime=0)[:-6] + b"abcdef", "the body is not gzip, as its Content-Encoding says"),
         (b"", "the body is empty"),
-        (gzip.compress(b""), "the body is empty"),
-        (gzip.compress(b"{"), "the body is not JSON"),
+        (gzip.compress(b"", mtime=0), "the body is empty"),
+        (gzip.compress(b"{", mtime=0), "the body is not JSON"),
     ],
 )
 def test_what_is_said_to_be_packed_and_is_not_is_a_400(echo: Served, body: bytes, told: str) -> None:

@@ -174,5 +174,5 @@ def test_an_async_generator_becomes_a_list() -> None:
     calls = loaded(pieces)
     answered = calls.run(Call(), within_s=20)
     assert isinstance(answered, Answered)
-    assert answered.result == "[1, 2]"
+    assert answered.result == "[1,2]"
     calls.close()

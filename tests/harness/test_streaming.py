@@ -46,7 +46,7 @@ def test_every_iterator_is(result: object) -> None:
 
 def test_every_piece_is_one_line_of_json() -> None:
     closed: list[str] = []
-    assert list(of(pieces(closed))) == ["1", '{"a": null}']
+    assert list(of(pieces(closed))) == ["1", '{"a":null}']
     assert closed == ["closed"]
 
 

@@ -1,7 +1,8 @@
 """This file is how what the function returned becomes JSON text.
 
-JSON's own types go straight through `json`, which asks `plain.py` about every other value it meets. When that fails, or
-where NaN is among the numbers, the result is walked, to put null for NaN or to name the place of what is wrong.
+What is made of JSON's own types alone, in ASCII, goes through msgspec, which takes a tenth of the time. All else goes
+through `json`, which asks `plain.py` about every other value it meets. When that fails, or where NaN is among the
+numbers, the result is walked, to put null for NaN or to name the place of what is wrong.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from math import isfinite
 from typing import Any
+
+from msgspec.json import Encoder
 
 from .plain import NoPlainForm, plain_of
 from .wording import described, type_name
@@ -22,7 +25,9 @@ class NotJson(Exception):
     holder = "JSON"
 
 
-_encoded = json.JSONEncoder(allow_nan=False, check_circular=True, default=plain_of).encode
+_encoded = json.JSONEncoder(allow_nan=False, check_circular=True, default=plain_of, separators=(",", ":")).encode
+_quickly = Encoder().encode
+_SCALARS = {str, int, float, bool, type(None)}
 
 
 def encode(result: object, name: str = "result") -> str:
@@ -31,10 +36,10 @@ def encode(result: object, name: str = "result") -> str:
     A whole result may be an iterator: all that it gives becomes a list. Raises NotJson, and what the iterator raises.
 
     >>> encode({"score": (1, float("nan"))})
-    '{"score": [1, null]}'
+    '{"score":[1,null]}'
     """
     try:
-        return _encoded(result)
+        return _quick_text(result) or _encoded(result)
     except Exception:  # the common case is fast; the walk below finds out what is wrong, and where
         if isinstance(result, Iterator) and not hasattr(result, "tolist"):
             return encode(list(result), name)
@@ -43,6 +48,27 @@ def encode(result: object, name: str = "result") -> str:
         return _encoded(plain)
     except Exception as error:
         raise NotJson(f"{name} cannot be written as JSON: {described(error)}") from error
+
+
+def _quick_text(result: object) -> str | None:
+    """None for what is left to `json`: it goes deeper, and escapes what is not ASCII."""
+    try:
+        text = _quickly(result) if _is_plain(result) else b""
+    except (RecursionError, UnicodeEncodeError):
+        return None
+    return text.decode() if text.isascii() else None
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether it is made of these very types, whose subclasses may be anything."""
+    kind = type(value)
+    if kind is dict:
+        return set(map(type, value)) <= {str} and _are_plain(value.values())
+    return kind in _SCALARS or (kind is list and _are_plain(value))
+
+
+def _are_plain(values: Any) -> bool:
+    return set(map(type, values)) <= _SCALARS or all(map(_is_plain, values))
 
 
 def _walked(result: object, name: str) -> object:
