@@ -17,7 +17,7 @@ import pytest
 from tests.harness.instances import Running, is_alive, until
 from tests.harness.served import Served, asked
 
-# What is done -> the code, and what its caller is told: 502 by the supervisor, since the process is gone; ANY is either.
+# What is done -> the code, and what its caller is told: 502 by the supervisor when the process is gone; ANY is either.
 ANY = -1
 DEEDS: dict[str, tuple[str, int]] = {
     "ends the process": ("os._exit(0)", 502),
@@ -178,7 +178,7 @@ def test_a_call_that_sleeps_in_c_and_lets_no_thread_run_is_ended_and_the_other_w
     assert not instance.is_healthy_within(0.2)
     while caller.is_alive():
         assert instance.asked(worker=1) == (200, 1)
-    assert lost == [None]
+    assert lost == [(502, None)]
     until(instance.is_healthy, "a fresh worker")
     assert instance.asked() == (200, 1)
 
