@@ -119,7 +119,7 @@ class Bench:
     ) -> Digest:
         """The digest of a bundle whose project holds predict.py with `script`."""
         tar = await self.blobs.put(tar_of({"predict.py": script, **(files or {})}))
-        bundle = Bundle(files=tar, environment=environment, lock=Digest("0" * 64), python="3.11", harness_version="0.1")
+        bundle = Bundle(files=tar, environment=environment, lock=Digest("0" * 64), harness_version="0.2.0")
         return await self.blobs.put_document(bundle)
 
     async def desired(self, script: str = "", **changes: object) -> Desired:

@@ -17,7 +17,7 @@ TABLE = Path(__file__).with_name("harness_cases.json")
 CASES: list[dict[str, Any]] = json.loads(TABLE.read_text())["cases"]
 HEAD = {"model_time_in_ms", "timing", "request_id", "release"}
 REQUEST_ID = "IREU167VFABC3K4T"
-RELEASE = {"harness_version": "0.1.0", "model_version": VERSION, "model_version_number": 3}
+RELEASE = {"harness_version": "0.2.0", "model_version": VERSION, "model_version_number": 3}
 MOST = 200_000  # bytes of a body
 
 

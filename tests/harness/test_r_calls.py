@@ -85,7 +85,7 @@ def test_an_instance_answers_calls_with_their_time_and_release(served: RunningR)
     assert response.headers["X-Request-Id"] == "IREU167VFABC3K4T"
     assert isinstance(body.pop("model_time_in_ms"), int)
     assert isinstance(body.pop("timing"), float)
-    release = {"harness_version": "0.1.0", "model_version": VERSION, "model_version_number": 3}
+    release = {"harness_version": "0.2.0", "model_version": VERSION, "model_version_number": 3}
     assert body == {"request_id": "IREU167VFABC3K4T", "release": release, "result": 10}
     assert stat.S_IMODE(served.sockets[0].stat().st_mode) == 0o600
     assert list((served.folder / "home").iterdir()) == []

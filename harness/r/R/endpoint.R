@@ -4,7 +4,7 @@
 # name of the server that was meant (421), size, type and encoding of the body (413, 415): all of that before the body is
 # read. Then whether the worker is free (503), and the body itself (400), which the worker judges.
 
-HARNESS_VERSION <- "0.1.0"
+HARNESS_VERSION <- "0.2.0"
 METHODS <- list("/model" = "POST", "/health" = c("GET", "HEAD"), "/openapi.json" = c("GET", "HEAD"))
 
 # What httpuv serves. `front` answers `front$health(request)`, `front$openapi(request)` and, with a promise,

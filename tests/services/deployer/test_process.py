@@ -18,11 +18,12 @@ from msgspec.structs import replace
 
 from services.core.errors import Unavailable, WorkloadRejected
 from services.core.ids import Digest, InstanceId
+from services.core.languages import Language
 from services.core.ports import Observed
-from services.core.records import Volume
+from services.core.records import Bundle, Volume
 from services.deployer.runtimes.process import procfs, spawn
 from services.deployer.runtimes.process.output import ProcessOutput
-from services.deployer.runtimes.process.runtime import ProcessRuntime
+from services.deployer.runtimes.process.runtime import ProcessRuntime, keeps_connections
 from tests.instances import Bench, harness_processes, instance_id, mode_of, workload
 from tests.makers import version_id
 from tests.parts import wait_for, wait_until, wait_until_async
@@ -139,6 +140,23 @@ async def test_an_instance_that_does_not_listen_to_its_end_is_made_to(runtime: P
     await written(bench, instance)
     await runtime.stop(instance, grace_s=0.1)
     assert harness_processes(bench.instances_dir) == []
+
+
+@pytest.mark.parametrize(
+    ("language", "harness_version", "keeps"),
+    [
+        (Language.PYTHON, "0.2.0", True),
+        (Language.PYTHON, "0.10", True),
+        (Language.PYTHON, "0.1.0", False),
+        (Language.R, "0.2.0", False),
+    ],
+)
+def test_connections_are_kept_to_harnesses_whose_supervisor_answers_for_its_workers(
+    language: Language, harness_version: str, keeps: bool
+) -> None:
+    digest = Digest("0" * 64)
+    bundle = Bundle(files=digest, environment=digest, lock=digest, language=language, harness_version=harness_version)
+    assert keeps_connections(bundle) is keeps
 
 
 async def test_an_instance_of_a_python_function_keeps_connections_also_for_the_next_deployer(

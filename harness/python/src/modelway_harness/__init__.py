@@ -3,4 +3,4 @@
 from .asking import request_id
 
 __all__ = ["request_id"]
-__version__ = "0.1.0"
+__version__ = "0.2.0"

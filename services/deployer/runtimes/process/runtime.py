@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import structlog
 from msgspec.structs import replace
+from packaging.version import Version
 
 from services.core.errors import Unavailable, WorkloadRejected
 from services.core.ids import InstanceId
@@ -33,6 +34,12 @@ from services.kit.vault import Vault
 log = structlog.get_logger()
 
 MEMORY_EVERY_S = 2.0
+FIRST_KEEPER = Version("0.2.0")  # of the Python harness
+
+
+def keeps_connections(bundle: Bundle) -> bool:
+    """Whether the supervisor of its instances answers for a worker that dies, so that calls may share connections."""
+    return bundle.language is Language.PYTHON and Version(bundle.harness_version) >= FIRST_KEEPER
 
 
 class ProcessRuntime:
@@ -195,7 +202,7 @@ class ProcessRuntime:
             generation=desired.generation,
             addresses=place.sockets,
             started_at=now(),
-            keeps_connections=bundle.language is Language.PYTHON,
+            keeps_connections=keeps_connections(bundle),
             memory_limit_bytes=desired.memory_bytes,
             request_timeout_s=desired.request_timeout_s,
             mark=place.mark,
