@@ -8,7 +8,7 @@ import os
 import signal
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -219,8 +219,11 @@ def holders(instance: Running, workers: set[int], common: int) -> list[int]:
 
 
 def sockets(pid: int) -> set[str]:
-    names = [os.readlink(f"/proc/{pid}/fd/{name}") for name in os.listdir(f"/proc/{pid}/fd")]
-    return {each for each in names if each.startswith("socket:")}
+    found = set()
+    for name in os.listdir(f"/proc/{pid}/fd"):
+        with suppress(FileNotFoundError):  # closed meanwhile
+            found.add(os.readlink(f"/proc/{pid}/fd/{name}"))
+    return {each for each in found if each.startswith("socket:")}
 
 
 def test_a_full_worker_tells_who_has_been_idle_for_longest(instance: Running) -> None:
