@@ -22,7 +22,7 @@ import psutil
 from services.embedded.home import open_home
 from services.embedded.ports import free_port, kept_ports
 from services.embedded.routers import places
-from tests.e2e.processes import PROGRAMS, command_of, is_instance, is_program
+from tests.e2e.processes import PROGRAMS, command_of, is_instance, is_program, leaders
 from tests.parts import wait_for
 
 REPOSITORY = Path(__file__).parents[2]
@@ -116,7 +116,7 @@ class Platform:
 
     def find(self, program: str) -> psutil.Process | None:
         """Like `process`; None while there is none."""
-        found = [each for each in self.processes() if is_program(each, program)]
+        found = leaders([each for each in self.processes() if is_program(each, program)])
         assert len(found) <= 1, f"{program}: {[command_of(each) for each in found]}"
         return found[0] if found else None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 
 import psutil
 
@@ -29,6 +30,15 @@ def command_of(process: psutil.Process) -> list[str]:
         return process.cmdline()
     except psutil.Error:
         return []
+
+
+def leaders(processes: list[psutil.Process]) -> list[psutil.Process]:
+    """Those that live and that none of the others started: what is forked looks like its parent for a moment."""
+    parents = {}
+    for each in processes:
+        with suppress(psutil.NoSuchProcess):
+            parents[each] = each.ppid()
+    return [each for each, parent in parents.items() if parent not in {other.pid for other in processes}]
 
 
 def is_program(process: psutil.Process, program: str) -> bool:

@@ -8,7 +8,7 @@ import threading
 import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from urllib.parse import urlsplit
 
 import psutil
@@ -44,7 +44,7 @@ def paused(process: psutil.Process) -> Iterator[None]:
         wait_for(lambda: process.status() == psutil.STATUS_STOPPED, what="it is stopped")
         yield
     finally:
-        if process.is_running():
+        with suppress(psutil.NoSuchProcess):  # it was killed
             process.resume()
 
 

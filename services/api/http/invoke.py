@@ -76,6 +76,7 @@ class Invocation:
                 self.describe,
                 Action.INVOKE,
                 gives={200: _DOCUMENT, **dict.fromkeys(_NOT_TOLD, _REFUSAL)},
+                also=(422,),  # a token is made where there is none, and that is a change
                 query=(_LABEL,),
             ),
         ]
