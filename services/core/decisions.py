@@ -141,6 +141,7 @@ def _publish(model: Model, command: PublishVersion) -> tuple[Event, ...]:
     if any(version.id == command.version_id for version in model.versions):
         return ()
     bounds.check_memory(model.settings, command.source.written_in)
+    bounds.check_effect(model.settings, command.source.written_in)
     published = VersionPublished(
         version_id=command.version_id,
         number=len(model.versions) + 1,

@@ -13,7 +13,8 @@ class Language(StrEnum):
 
 
 SUFFIXES = {".py": Language.PYTHON, ".R": Language.R, ".r": Language.R}
-NAMED = "must end in .py, or in .R, or be an MLmodel"  # the end of a sentence about a file's name
+# The end of a sentence about a file's name, for who has a field to fill in and for who has a command line.
+NAMED = "must end in .py, or in .R, or be an MLmodel, unless `language` (--language) says what it is written in"
 MLFLOW_MODEL = "MLmodel"  # the file that makes its folder a model that MLflow saved; Python runs it
 MLFLOW_FUNCTION = "predict"
 

@@ -6,6 +6,7 @@ instance when it starts: changing it rolls the running versions, one instance at
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
 
 import msgspec
@@ -79,6 +80,7 @@ RESTARTING = (
     "volumes",
 )
 
+WITHOUT_EFFECT_IN_R = {"workers": 1, "recycle_after_calls": 0, "preload": False}  # and what they must be there
 FEWEST_CALLS = 10  # of a worker, before another takes over: to make one takes longer than some calls
 BOUNDS = {
     "memory_bytes": (64 * MEBIBYTE, 1024 * 1024 * MEBIBYTE),
@@ -114,13 +116,14 @@ def request_timeout_s(settings: Settings, defaults: Defaults) -> float:
     return defaults.request_timeout_s if settings.request_timeout_s is None else settings.request_timeout_s
 
 
-def restarts(before: Settings, after: Settings) -> tuple[str, ...]:
-    """Which of the differences between two effective settings take a new instance to take effect.
+def restarts(before: Settings, after: Settings, language: Language | None = None) -> tuple[str, ...]:
+    """Which of the differences between two effective settings take a new instance to take effect, in that language.
 
     >>> restarts(Settings(instances=2, workers=1), Settings(instances=3, workers=2))
     ('workers',)
     """
-    return tuple(name for name in RESTARTING if getattr(before, name) != getattr(after, name))
+    without = WITHOUT_EFFECT_IN_R if language is Language.R else ()
+    return tuple(name for name in RESTARTING if name not in without and getattr(before, name) != getattr(after, name))
 
 
 def check(settings: Settings, defaults: Defaults = Defaults()) -> Settings:  # noqa: B008  # a frozen value
@@ -158,6 +161,22 @@ def check_memory(settings: Settings, language: Language | None) -> None:
         least = f"at least {R_MEMORY_BYTES} ({R_MEMORY_BYTES // MEBIBYTE} MB)"
         reason = f"memory_bytes must be {least} for a function in R, got {settings.memory_bytes}"
         raise Invalid(reason, field="memory_bytes")
+
+
+def check_effect(
+    settings: Settings, language: Language | None, *, names: Iterable[str] = tuple(WITHOUT_EFFECT_IN_R)
+) -> None:
+    """Refuse with `Invalid` those of the settings `names` that ask for what a function in that language has not.
+
+    >>> check_effect(Settings(workers=2), Language.R)
+    Traceback (most recent call last):
+    services.core.errors.Invalid: workers must be 1 for a function in R, got 2
+    """
+    for name in WITHOUT_EFFECT_IN_R.keys() & names if language is Language.R else ():
+        got, only = getattr(settings, name), WITHOUT_EFFECT_IN_R[name]
+        if got is not None and got != only:
+            reason = f"{name} must be {only} for a function in R, got {got}"
+            raise Invalid(reason.replace("False", "false").replace("True", "true"), field=name)
 
 
 def _within(name: str, value: float, low: float, high: float) -> None:

@@ -21,9 +21,11 @@ def change_settings(model: Model, command: ChangeSettings) -> tuple[Event, ...]:
     after = bounds.check(command.settings, command.defaults)
     if after == model.settings:
         return ()
-    for version in model.versions:
-        if version.is_wanted:
-            bounds.check_memory(after, version.source.written_in)
+    wanted = [version.source.written_in for version in model.versions if version.is_wanted]
+    for language in wanted:
+        bounds.check_memory(after, language)
+    if len(set(wanted)) == 1:  # one language: what it has not has no effect at all
+        bounds.check_effect(after, wanted[0], names=bounds.restarts(model.settings, after))
     return (
         SettingsChanged(settings=after),
         *_leave_advanced(model, after),
@@ -40,7 +42,9 @@ def _restart_orders(model: Model, command: ChangeSettings) -> Iterator[Event]:
     """What the platform's configuration says by now is no reason to restart, but is picked up when there is one."""
     for version in model.versions:
         before = bounds.effective(model.settings, version.defaults)
-        changed = bounds.restarts(before, bounds.effective(command.settings, version.defaults))
+        changed = bounds.restarts(
+            before, bounds.effective(command.settings, version.defaults), version.source.written_in
+        )
         if changed and version.is_wanted and version.is_built:
             yield _restart(version, f"changed: {', '.join(changed)}")
 

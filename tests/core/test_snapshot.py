@@ -174,7 +174,8 @@ def test_a_script_may_have_any_name_that_does_not_contradict_the_language_that_w
         ("", "file must be a path inside the project, and '' is empty"),
         ("../p.py", "file must be a path inside the project"),
         ("/p.py", "'/p.py' is absolute"),
-        ("p.txt", "file must end in .py, or in .R, or be an MLmodel, got 'p.txt'"),
+        ("p.txt", "file must end in .py, or in .R, or be an MLmodel, unless `language` (--language) says"),
+        ("p.txt", "what it is written in, got 'p.txt'"),
         ("p.py/", "has an empty part in it"),
     ],
 )

@@ -195,6 +195,33 @@ def test_a_function_in_r_is_refused_with_less_memory_than_r_needs() -> None:
         change(history, memory_bytes=LITTLE)
 
 
+NOT_IN_R = [("workers", 2, "1"), ("recycle_after_calls", 100, "0"), ("preload", True, "false")]
+
+
+@pytest.mark.parametrize(("name", "asked", "allowed"), NOT_IN_R)
+def test_what_r_has_not_is_refused_for_a_model_in_r_and_for_a_version_in_r(name: str, asked: Any, allowed: str) -> None:
+    sentence = f"^{name} must be {allowed} for a function in R, got {str(asked).lower()}$"
+    history = History(create()).do(publish(1, source=IN_R), built(1))
+    with pytest.raises(Invalid, match=sentence):
+        change(history, **{name: asked})
+    python = change(History(create()).do(publish(1), built(1)), **{name: asked})
+    with pytest.raises(Invalid, match=sentence):
+        python.do(publish(2, source=IN_R))
+
+
+def test_of_a_model_in_both_languages_only_what_is_in_python_restarts_for_what_r_has_not() -> None:
+    history = History(create()).do(publish(1, source=IN_R), built(1), publish(2), built(2))
+    change(history, workers=3)
+    assert [desired(history, number).generation for number in (1, 2)] == [1, 2]
+    assert [desired(history, number).workers for number in (1, 2)] == [1, 3]
+
+
+def test_a_version_in_r_starts_with_settings_that_were_made_for_one_in_python_and_others_can_be_changed() -> None:
+    history = History(create()).do(publish(1, source=IN_R), built(1), StopVersion(version_id=ONE))
+    change(history, workers=3).do(StartVersion(version_id=ONE))
+    assert desired(change(history, instances=3)).instances == 3
+
+
 def test_a_stopped_version_in_r_is_not_started_with_less_memory_than_r_needs() -> None:
     history = History(create()).do(publish(1, source=IN_R), built(1), StopVersion(version_id=ONE))
     change(history, memory_bytes=LITTLE)

@@ -245,3 +245,23 @@ def test_the_function_is_described_by_its_arguments_and_the_comment_above_it(ser
     places = by_position["properties"]["parameters"]
     assert [place["title"] for place in places["prefixItems"]] == ["x", "y", "what", "never"]
     assert (places["minItems"], places["items"]) == (0, {})
+
+
+@pytest.mark.parametrize("base", [f"/models/{'0a' * 12}/latest", f"/models/{'0a' * 12}/labels/prod"])
+def test_through_the_router_the_document_tells_the_models_own_address_and_ways_in(served: RunningR, base: str) -> None:
+    here = served.get("/openapi.json").json()
+    with served.client(headers={"X-Modelway-Base": base}) as client:
+        there = client.get("/openapi.json").json()
+    assert there["servers"] == [{"url": base}]
+    assert there["security"] == [{"token": []}, {"basic": []}]
+    assert {way["scheme"] for way in there["components"]["securitySchemes"].values()} == {"bearer", "basic"}
+    assert list(there["paths"]) == ["/model"]
+    assert there["paths"]["/model"] == here["paths"]["/model"]
+    assert (here["servers"], list(here["paths"])) == ([{"url": "."}], ["/model", "/health"])
+    assert "security" not in here
+
+
+@pytest.mark.parametrize("base", ["/models/1/latest", f"https://other/models/{'0a' * 12}/latest", "x", '"}'])
+def test_an_address_that_is_none_of_the_routers_is_not_taken_into_the_document(served: RunningR, base: str) -> None:
+    with served.client(headers={"X-Modelway-Base": base}) as client:
+        assert client.get("/openapi.json").json()["servers"] == [{"url": "."}]

@@ -6,13 +6,14 @@ import json
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
 import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.harness.instances import until
+from tests.harness.instances import WITHIN_S, until
 from tests.harness.r_instances import RunningR, run_r
 
 MEMORY_KB = 900_000  # of addresses, for each process
@@ -137,10 +138,13 @@ def test_a_worker_that_was_forked_answers_no_call(harmed: RunningR) -> None:
     assert harmed.front_children() == {worker}
 
 
+@pytest.mark.timeout(180)
 def test_calls_at_once_get_their_own_answers_also_when_some_fail_or_end_the_worker(harmed: RunningR) -> None:
     until(harmed.is_healthy, "the instance to be healthy")
+    together = Barrier(6, timeout=WITHIN_S)
     with ThreadPoolExecutor(6) as callers:
-        answers = [answer for told in callers.map(lambda who: answers_of(harmed, who), range(6)) for answer in told]
+        lists = callers.map(lambda who: answers_of(harmed, who, together), range(6))
+        answers = [answer for told in lists for answer in told]
     for token, response in answers:
         if response.status_code == 200:
             assert response.json()["result"] == token
@@ -149,14 +153,18 @@ def test_calls_at_once_get_their_own_answers_also_when_some_fail_or_end_the_work
     assert sum(response.status_code == 200 for _, response in answers) >= 10
 
 
-def answers_of(running: RunningR, who: int) -> list[tuple[str, httpx.Response]]:
-    """Those that one caller gets on one connection, each beside what was sent."""
+def answers_of(running: RunningR, who: int, together: Barrier) -> list[tuple[str, httpx.Response]]:
+    """Those that one caller gets on one connection, each beside what was sent. Turned away, it waits for the worker."""
     with running.client(headers=PATIENT) as client:
         answers = []
+        client.get("/health")  # who is not connected when the worker ends finds nobody for a while
+        together.wait()
         for number in range(12):
             what = "raise" if number % 3 == 2 else "status" if (who, number) == (3, 6) else "echo"
             data = {"what": what, "x": f"token-{who}-{number}"}
             answers.append((data["x"], client.post("/model", json={"data": data})))
+            if answers[-1][1].status_code == 503:
+                until(running.is_healthy, "the next worker")
         return answers
 
 
@@ -197,6 +205,7 @@ def client(request: pytest.FixtureRequest) -> Iterator[httpx.Client]:
             yield client
 
 
+@pytest.mark.timeout(180)  # with an instance started, on a machine that does much else
 @settings(deadline=None, max_examples=80, suppress_health_check=[HealthCheck.too_slow])
 @given(body=BODIES)
 def test_any_body_is_answered_or_refused_in_one_sentence(client: httpx.Client, body: bytes) -> None:

@@ -57,6 +57,26 @@ def test_a_call_that_cannot_be_interrupted_is_ended_all_the_same(r_instance: Run
     until(r_instance.is_healthy, "the next worker")
 
 
+def test_who_is_connected_stays_so_while_a_worker_is_replaced_and_nobody_new_finds_the_socket(
+    r_instance: RunningR,
+) -> None:
+    r_instance.write(
+        'while (file.exists("shut")) Sys.sleep(0.01)\npredict <- function(end = FALSE) if (end) quit("no") else 1\n'
+    )
+    r_instance.ready()
+    with r_instance.client() as client:
+        client.get("/health")
+        (r_instance.project / "shut").touch()
+        assert r_instance.call(end=True).status_code == 500
+        until(lambda: not r_instance.sockets[0].exists(), "the socket to be hidden")
+        assert client.get("/health").json() == {"status": "starting"}
+        (connection,) = client._transport._pool.connections  # type: ignore[attr-defined]
+        (r_instance.project / "shut").unlink()
+        until(r_instance.is_healthy, "the next worker")
+        assert client.post("/model", json={"data": {}}).json()["result"] == 1
+        assert client._transport._pool.connections == [connection]  # type: ignore[attr-defined]
+
+
 @pytest.mark.parametrize(
     ("end", "how"),
     [('quit("no", 7)', "status 7"), ("tools::pskill(Sys.getpid(), 9)", "signal 9")],
@@ -68,6 +88,8 @@ def test_a_worker_that_dies_in_a_call_is_told_of_and_replaced(r_instance: Runnin
     response = r_instance.call(end=True)
     assert response.status_code == 500
     assert response.json()["errors"] == [f"the function's process ended with {how} during the call"]
+    request_id = response.headers["X-Request-Id"]
+    assert f"call_failed request_id={request_id}\nthe worker ended with {how}\n" in r_instance.says()
     until(r_instance.is_healthy, "the next worker")
     assert r_instance.call().json()["result"] != before
     assert not r_instance.exit_file.exists()

@@ -3,12 +3,16 @@
 GZIP_MAGIC <- as.raw(c(0x1f, 0x8b))
 
 # The body, unpacked. Signals `body_refused` with a `status`.
-plain_body <- function(req, body, most) {
+plain_body <- function(req, body, instance) {
+  most <- instance$max_body_bytes
   if (is.null(body)) body <- raw()
   if (length(body) <= most && coding_of(req) == "gzip") {
     body <- gunzip(body, most + 1)
   }
-  if (length(body) > most) body_refused(413L, "the body has more than the ", whole(most), " bytes that are taken")
+  if (length(body) > most) {
+    why <- share_words(instance$is_bound_by_memory)
+    body_refused(413L, "the body has more than the ", whole(most), " bytes that are taken", why)
+  }
   body
 }
 

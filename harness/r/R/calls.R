@@ -1,10 +1,13 @@
 # This file is one call of the user's function: decoded, bound, called, encoded.
 
-# What came of a whole request body, as a list: `kind` is answered, refused or failed, `text` the result or the reason.
-answer <- function(binding, fun, body) {
-  arguments <- tryCatch(bind(binding, decode(body)), not_readable = identity, does_not_fit = identity)
+# What came of a whole request body, as a list: `kind` is answered, refused, too_large or failed, `text` the result or the reason.
+answer <- function(binding, fun, body, most_values = Inf) {
+  arguments <- tryCatch(
+    bind(binding, decode(body, most_values)),
+    not_readable = identity, does_not_fit = identity, too_large = identity
+  )
   if (inherits(arguments, "condition")) {
-    return(outcome_of("refused", conditionMessage(arguments)))
+    return(outcome_of(if (inherits(arguments, "too_large")) "too_large" else "refused", conditionMessage(arguments)))
   }
   began <- seconds()
   outcome <- guarded(call_with(fun, binding$name, arguments))

@@ -17,31 +17,35 @@ start_child <- function(here, work, tie, settings_file, number) {
   child$pipes <- pipes
   child$stage <- "loads"
   child$started <- seconds()
-  child$unsent <- raw()
+  child$unsent <- list()
   child$sent <- 0L
   child$parts <- character()
   child$openapi <- "" # the document of its function, once it has told it
+  child$openapi_public <- "" # the same, for those who come through the router
   child$import_ms <- 0
   child
 }
 
 # Have a call written to the worker, as soon as the pipe takes it.
 send_call <- function(child, request_id, body) {
-  child$unsent <- c(writeBin(length(body), raw(), size = 4L), charToRaw(request_id), body)
+  head <- c(writeBin(length(body), raw(), size = 4L), charToRaw(request_id))
+  child$unsent <- if (length(body) < PIECE_BYTES) list(c(head, body)) else list(head, body) # large ones are not copied
   child$sent <- 0L
   write_on(child)
 }
 
 write_on <- function(child) {
-  size <- length(child$unsent)
-  while (child$sent < size) {
-    piece <- child$unsent[(child$sent + 1L):min(size, child$sent + PIECE_BYTES)]
-    left <- tryCatch(processx::conn_write(child$calls, piece), error = function(e) piece) # it ends: see `has_ended`
-    child$sent <- child$sent + length(piece) - length(left)
-    if (length(left)) return()
+  while (length(child$unsent)) {
+    part <- child$unsent[[1L]]
+    while (child$sent < length(part)) {
+      piece <- part[(child$sent + 1L):min(length(part), child$sent + PIECE_BYTES)]
+      left <- tryCatch(processx::conn_write(child$calls, piece), error = function(e) piece) # it ends: see `has_ended`
+      child$sent <- child$sent + length(piece) - length(left)
+      if (length(left)) return()
+    }
+    child$unsent <- child$unsent[-1L]
+    child$sent <- 0L
   }
-  child$unsent <- raw()
-  child$sent <- 0L
 }
 
 # Wait up to `wait_s` for the worker to say something; what it has said whole, as a list of `kind`, `began`, `took_ms`

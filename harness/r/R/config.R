@@ -17,6 +17,9 @@ read_config <- function(path, instance_id) {
     refuse("invalid_config", paste0(path, " is for instance '", instance$instance_id, "', not '", instance_id, "'"))
   }
   instance$socket <- instance$sockets[[1L]]
+  most <- most_by(instance$memory_bytes, MEMORY_SHARE)
+  instance$is_bound_by_memory <- most < instance$max_body_bytes
+  instance$max_body_bytes <- min(most, instance$max_body_bytes)
   instance
 }
 
@@ -47,6 +50,7 @@ RULES <- list(
   exit_file = rule(is_text("^/"), "an absolute path"),
   request_timeout_s = rule(is_number(0.001), "a number of at least 0.001"),
   max_body_bytes = rule(is_number(1, whole = TRUE), "a whole number of at least 1", 64 * 1024 * 1024),
+  memory_bytes = rule(is_number(0, whole = TRUE), "a whole number of at least 0", 0),
   grace_s = rule(is_number(0), "a number of at least 0", 30),
   example_input = rule(is_text(""), "a text", "")
 )

@@ -5,12 +5,16 @@
 
 TOO_DEEP <- "the body is nested too deeply"
 LOOKED_AT <- 1024L * 1024L # bytes
+LARGE <- 1024L * 1024L # bytes of a body or a result, after which a process tidies up its memory
 DEEPEST <- 1000L
-BYTE_ORDER_MARK <- as.raw(c(0xef, 0xbb, 0xbf))
+MARKS <- utf8ToInt(",:[{")
+QUOTED <- '"[^"\\\\]*+(?:\\\\.[^"\\\\]*+)*+"'
+BYTE_ORDER_MARK <- "\ufeff"
 
-# The body as JSON. Signals `not_readable`, and nothing else.
-decode <- function(body) {
+# The body as JSON. Signals `not_readable`, or `too_large` of one with more than `most` values, and nothing else.
+decode <- function(body, most = Inf) {
   text <- text_of(body)
+  check_values(body, text, most)
   if (!grepl("[^ \t\r\n]", text, useBytes = TRUE)) {
     refuse("not_readable", 'the body is empty; send a JSON object with "data" or "parameters"')
   }
@@ -23,10 +27,29 @@ decode <- function(body) {
   for (written in large_numbers(text)) {
     if (is.infinite(as.numeric(written)) && holds_infinity(document)) {
       why <- ", which is larger than the numbers that a computer calculates with (1.8e308)"
-      refuse("not_readable", paste0("the body is not JSON: it holds ", cut_text(written, 40L), why))
+      refuse("not_readable", paste0("the body holds ", cut_text(written, 40L), why))
     }
   }
   document
+}
+
+# A value takes memory however short it is written.
+check_values <- function(body, text, most) {
+  if (length(body) <= most || marks_in(body) <= most) return()
+  values <- marks_in(charToRaw(suppressWarnings(gsub(QUOTED, "", text, perl = TRUE, useBytes = TRUE))))
+  if (values <= most) return()
+  share <- paste0(", one for every ", VALUE_SHARE, " bytes of ", CALLS_MEMORY)
+  refuse("too_large", paste0("the body holds about ", whole(values), " values; at most ", whole(most), " are taken", share))
+}
+
+# How many commas, colons and opening brackets there are: about as many as values.
+marks_in <- function(bytes) {
+  count <- 0
+  for (from in seq.int(1, max(1, length(bytes)), by = LOOKED_AT)) {
+    part <- bytes[from:min(length(bytes), from + LOOKED_AT - 1)]
+    count <- count + sum(tabulate(as.integer(part), 255L)[MARKS])
+  }
+  count
 }
 
 # Refuse the characters that JSON can write and a text in R cannot hold.
@@ -49,7 +72,7 @@ goes_deeper <- function(document, most) {
 
 # What is written like a number that may be too large for one; it may stand in a text too.
 large_numbers <- function(text) {
-  pattern <- "-?[0-9][0-9.]*[eE]\\+?[0-9]{3,}|[0-9]{309,}"
+  pattern <- "(?<![0-9.])-?[0-9][0-9.]*+[eE]\\+?[0-9]{3,}|[0-9]{309,}"
   if (!grepl(pattern, text, perl = TRUE)) return(character())
   regmatches(text, gregexpr(pattern, text, perl = TRUE))[[1L]]
 }
@@ -71,14 +94,15 @@ text_of <- function(body) {
   if (nzchar(wide)) {
     text <- iconv(list(body), wide, "UTF-8")
     if (is.na(text)) refuse("not_readable", paste0("the body is no text in ", wide, "; send JSON in UTF-8"))
-    return(sub("^\ufeff", "", text))
+  } else {
+    if (length(grepRaw(as.raw(0L), body, fixed = TRUE))) {
+      refuse("not_readable", "the body is not JSON: it holds a zero byte")
+    }
+    text <- rawToChar(body)
+    Encoding(text) <- "UTF-8"
+    if (!validUTF8(text)) refuse("not_readable", "the body is no text in UTF-8; send JSON in UTF-8")
   }
-  if (any(body == as.raw(0L))) refuse("not_readable", "the body is not JSON: it holds a zero byte")
-  if (identical(utils::head(body, 3L), BYTE_ORDER_MARK)) body <- body[-(1:3)]
-  text <- rawToChar(body)
-  Encoding(text) <- "UTF-8"
-  if (!validUTF8(text)) refuse("not_readable", "the body is no text in UTF-8; send JSON in UTF-8")
-  text
+  if (startsWith(text, BYTE_ORDER_MARK)) substr(text, 2L, nchar(text)) else text
 }
 
 # UTF-16 or UTF-32 by its first characters, of which JSON's are ASCII; "" when it is neither.

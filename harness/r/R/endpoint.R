@@ -61,7 +61,7 @@ wrong_in_body_head <- function(instance, req) {
   size <- suppressWarnings(as.numeric(header(req, "CONTENT_LENGTH", "0")))
   most <- instance$max_body_bytes
   if (!is.na(size) && size > most) {
-    return(wrong(413L, "the body has ", whole(size), " bytes; at most ", whole(most), " are taken"))
+    return(wrong(413L, "the body has ", whole(size), " bytes; at most ", whole(most), " are taken", share_words(instance$is_bound_by_memory)))
   }
   kind <- tolower(trimws(sub(";.*", "", header(req, "CONTENT_TYPE", ""))))
   if (nzchar(kind) && !grepl("[/+]json$", kind)) {

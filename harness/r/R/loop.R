@@ -21,6 +21,7 @@ serve <- function(instance, place) {
     if (is_loud) for (said in hear(front$child, pause)) heard(front, said)
     later::run_now(if (is_loud || !is.null(front$call)) 0 else IDLE_S)
     if (is.null(front$status)) tick(front)
+    tidy_up(front)
     if (!front$is_stopping && file.exists(stop_file)) begin_stop(front)
     if (front$is_stopping && is.null(front$status) && may_end(front)) front$status <- 0L
   }
@@ -65,20 +66,22 @@ flush_answers <- function(front) {
 }
 
 # The Unix socket at `path`, mode 0600. It is made under another name and renamed, so that at no moment others may
-# connect or nothing is found. Hidden, it takes nobody new, and answers those who are connected.
+# connect or nothing is found. Hidden, it has that name again: it takes nobody new, and answers those who are connected.
 new_door <- function(path) {
   server <- NULL
-  close <- function() {
-    unlink(path)
-    if (!is.null(server)) server$stop()
-    server <<- NULL
-  }
+  aside <- paste0(path, ".new")
   open <- function(app) {
-    close()
-    aside <- paste0(path, ".new")
-    unlink(aside)
-    server <<- httpuv::startPipeServer(aside, strtoi("177", 8L), app, quiet = TRUE)
+    unlink(path)
+    if (is.null(server)) {
+      unlink(aside)
+      server <<- httpuv::startPipeServer(aside, strtoi("177", 8L), app, quiet = TRUE)
+    }
     if (!file.rename(aside, path)) stop("the socket cannot be renamed")
   }
-  list(open = open, hide = function() unlink(path), close = close)
+  hide <- function() if (file.exists(path)) file.rename(path, aside)
+  close <- function() {
+    unlink(c(path, aside))
+    if (!is.null(server)) server$stop()
+  }
+  list(open = open, hide = hide, close = close)
 }

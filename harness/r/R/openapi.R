@@ -12,6 +12,11 @@ WHY_NOT <- list(
 )
 PLAIN_CALLS <- c("c", "list", "I", "(", "-", "+") # what a default may be made with, to be shown
 PLAIN_EMPTY <- c("character", "numeric", "integer", "logical") # the same, of nothing
+TOKEN <- "An access token of the model; one that is not restricted asks for none"
+WAYS_IN <- list(
+  token = list(type = "http", scheme = "bearer", description = TOKEN),
+  basic = list(type = "http", scheme = "basic", description = paste0(TOKEN, ". User name and password are both the token"))
+)
 ANYTHING <- structure(list(), names = character())
 ENVELOPE <- list(
   result = ANYTHING,
@@ -26,14 +31,15 @@ ENVELOPE <- list(
 )
 
 # The document as text, on one line; "" when it cannot be made, which keeps no model from being served.
-description <- function(binding, fun, instance) {
-  tryCatch(encode(described_whole(binding, fun, instance)), error = function(e) {
+# With `is_public` it is for those who come through the router, which asks for a token; it says where in `servers`.
+description <- function(binding, fun, instance, is_public = FALSE) {
+  tryCatch(encode(described_whole(binding, fun, instance, is_public)), error = function(e) {
     log_event("not_described", trace = described(e))
     ""
   })
 }
 
-described_whole <- function(binding, fun, instance) {
+described_whole <- function(binding, fun, instance, is_public) {
   comment <- comment_of(fun)
   call <- list(
     operationId = binding$name,
@@ -43,14 +49,18 @@ described_whole <- function(binding, fun, instance) {
     responses = c(list("200" = success_of()), lapply(WHY_NOT, error_of))
   )
   health <- list(summary = "Whether this model answers", responses = list("200" = list(description = "It does")))
-  list(
-    openapi = "3.1.0",
-    info = list(title = binding$name, version = whole(instance$version_number), description = comment$text),
-    servers = list(list(url = ".")),
-    paths = list("/model" = list(post = call), "/health" = list(get = health)),
-    components = list(schemas = list(Errors = object_of(
-      list(errors = list(type = "array", items = list(type = "string"), minItems = 1L)), "errors"
-    )))
+  errors <- object_of(list(errors = list(type = "array", items = list(type = "string"), minItems = 1L)), "errors")
+  c(
+    list(
+      openapi = "3.1.0",
+      info = list(title = binding$name, version = whole(instance$version_number), description = comment$text),
+      servers = list(list(url = "."))
+    ),
+    if (is_public) list(security = lapply(names(WAYS_IN), function(way) structure(list(list()), names = way))),
+    list(
+      paths = c(list("/model" = list(post = call)), if (!is_public) list("/health" = list(get = health))),
+      components = c(list(schemas = list(Errors = errors)), if (is_public) list(securitySchemes = WAYS_IN))
+    )
   )
 }
 

@@ -3,6 +3,8 @@
 # A worker that dies, or passes a call's deadline, is replaced; one that cannot load the script ends the instance.
 
 EARLY_ENDS <- 5L # workers in a row that end before they are ready, when earlier ones had been
+PUBLIC_BASE <- "^/models/[0-9a-f]{24}/(latest|labels/[a-z0-9-]{1,40})$" # where the router says that it has a model
+SERVER_HERE <- '"servers":[{"url":"."}]' # as it stands in a document
 STACK_S <- 0.5 # what a worker that is interrupted has to say where it is, before it is killed
 
 new_front <- function(instance, place, open_door, close_door) {
@@ -22,6 +24,7 @@ new_front <- function(instance, place, open_door, close_door) {
   front$stop_by <- 0
   front$had_call_at_stop <- FALSE
   front$unanswered <- 0L # answers that are promised and not yet given to httpuv
+  front$is_littered <- FALSE # whether a large call left much behind, which R would keep until it needs more
   front$status <- NULL # of this process, once it is to end
   front$health <- function(req) health(front, req)
   front$openapi <- function(req) openapi(front, req)
@@ -47,7 +50,10 @@ health <- function(front, req) {
 
 # What the function takes and gives, as its worker told before it was ready: also while a call runs.
 openapi <- function(front, req) {
-  text <- front$child$openapi
+  base <- header(req, "X_MODELWAY_BASE", "")
+  is_public <- grepl(PUBLIC_BASE, base)
+  text <- if (is_public) front$child$openapi_public else front$child$openapi
+  if (is_public) text <- sub(SERVER_HERE, paste0('"servers":[{"url":"', base, '"}]'), text, fixed = TRUE)
   if (nzchar(text)) return(response(req, 200L, text))
   is_ready <- front$child$stage == "ready"
   if (is_ready) return(refusal(front, req, 500L, "the function could not be described; the instance's log says why"))
@@ -57,7 +63,7 @@ openapi <- function(front, req) {
 # A promise of the answer to one call.
 accept <- function(front, req, body) {
   promises::promise(function(resolve, reject) {
-    body <- tryCatch(plain_body(req, body, front$instance$max_body_bytes), body_refused = identity)
+    body <- tryCatch(plain_body(req, body, front$instance), body_refused = identity)
     call <- list(req = req, body = body, resolve = resolve, until = seconds() + min(hold_s(req), left_s(front$instance, req)))
     if (inherits(body, "body_refused")) {
       turn_away(front, call, body$status, conditionMessage(body))
@@ -81,8 +87,14 @@ begin <- function(front, call) {
   }
   call$begun <- seconds()
   call$deadline <- call$begun + left
+  body <- call$body
+  call$body <- NULL
   front$call <- call
-  send_call(front$child, call$req$modelway_id, call$body)
+  if (length(body) > LARGE) {
+    front$is_littered <- TRUE
+    gc() # of the pieces that it came in, before the worker needs the memory
+  }
+  send_call(front$child, call$req$modelway_id, body)
 }
 
 busy <- function(front, call) turn_away(front, call, 503L, "this worker is busy", list("Retry-After" = "1"))
@@ -108,6 +120,7 @@ timeout_words <- function(front) paste0(format(front$instance$request_timeout_s,
 heard <- function(front, said) {
   switch(said$kind,
     described = front$child$openapi <- said$text,
+    described_public = front$child$openapi_public <- said$text,
     ready = became_ready(front, said$took_ms),
     example = {
       front$child$stage <- "example"
@@ -138,11 +151,12 @@ finish <- function(front, said) {
   call <- front$call
   if (is.null(call)) return()
   front$call <- NULL
-  times <- timed(front, call, said$began, if (said$kind != "refused") said$took_ms)
+  times <- timed(front, call, said$began, if (!said$kind %in% c("refused", "too_large")) said$took_ms)
   if (said$kind == "answered") {
+    if (nchar(said$text, "bytes") > LARGE) front$is_littered <- TRUE
     call$resolve(success(front, call$req, said$took_ms, said$text, times))
   } else {
-    status <- if (said$kind == "refused") 400L else 500L
+    status <- switch(said$kind, refused = 400L, too_large = 413L, 500L)
     turn_away(front, call, status, jsonlite::parse_json(said$text), times = times)
   }
   next_in_line(front)
@@ -154,6 +168,13 @@ next_in_line <- function(front) {
     front$waiting <- front$waiting[-1L]
     begin(front, call)
   }
+}
+
+# Give back what a large call held, once it is sent.
+tidy_up <- function(front) {
+  if (!front$is_littered || !is.null(front$call) || front$unanswered) return()
+  front$is_littered <- FALSE
+  gc()
 }
 
 # Look at the clock and at the worker, and do what has become due.
@@ -202,9 +223,11 @@ worker_ended <- function(front) {
   stage <- child$stage
   front$close_door()
   discard(child)
-  if (!is.null(front$call)) {
-    turn_away(front, front$call, 500L, paste0("the function's process ended with ", how, " during the call"))
-    front$call <- NULL
+  call <- front$call
+  front$call <- NULL
+  if (!is.null(call)) {
+    log_event("call_failed", request_id = call$req$modelway_id, trace = paste("the worker ended with", how))
+    turn_away(front, call, 500L, paste0("the function's process ended with ", how, " during the call"))
   }
   turn_all_away(front)
   was_ready <- stage %in% c("ready", "wedged")

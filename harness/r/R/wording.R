@@ -3,6 +3,10 @@
 NAMES_SHOWN <- 8L
 NAME_LENGTH <- 80L
 ERROR_LENGTH <- 2000L
+OWN_BYTES <- 192 * 1024 * 1024 # what both processes hold with some packages
+CALLS_MEMORY <- "the instance's memory beyond 192 MB"
+MEMORY_SHARE <- 16L # a call needs some eight times its body, thirteen times where all of it comes back
+VALUE_SHARE <- 1024L # a value takes up to 170 bytes while JSON is read
 
 # "'x', 'y', and 'z'"; only the first few of very many.
 quoted <- function(names) {
@@ -19,6 +23,15 @@ counted <- function(count, noun) paste0(count, " ", noun, if (count != 1) "s")
 
 # A whole number with all its digits.
 whole <- function(number) format(number, scientific = FALSE, trim = TRUE)
+
+# One for every `share` bytes of the memory that calls have; 0 or NULL: nobody knows how much there is.
+most_by <- function(memory_bytes, share) {
+  if (is.null(memory_bytes) || memory_bytes == 0) return(Inf)
+  max(memory_bytes - OWN_BYTES, OWN_BYTES / 3) %/% share
+}
+
+# Why a bound is what it is.
+share_words <- function(by_memory) if (by_memory) paste0(", a ", MEMORY_SHARE, "th of ", CALLS_MEMORY)
 
 # What a person who writes JSON would call a parsed value.
 json_kind <- function(value) {

@@ -18,6 +18,8 @@ work <- function(words) {
     return(invisible())
   }
   say("described", description(model$binding, model$fun, instance))
+  say("described_public", description(model$binding, model$fun, instance, is_public = TRUE))
+  model$most_values <- most_by(instance$memory_bytes, VALUE_SHARE)
   rm(instance)
   warm_compiler()
   say("ready", "{}", took_ms = model$import_ms)
@@ -74,7 +76,7 @@ serve_next <- function(model, calls, say, own_id) {
   if (length(body) < size) return(FALSE)
   options(modelway.request_id = request_id)
   sinks <- sink.number()
-  outcome <- answer(model$binding, model$fun, body)
+  outcome <- answer(model$binding, model$fun, body, model$most_values)
   if (Sys.getpid() != own_id) tools::pskill(Sys.getpid(), tools::SIGKILL) # the call has forked this process, and it came back
   tidy(sinks)
   if (outcome$kind == "failed") {
@@ -83,6 +85,10 @@ serve_next <- function(model, calls, say, own_id) {
   }
   text <- if (outcome$kind == "answered") outcome$text else string_text(outcome$text)
   say(outcome$kind, text, outcome$began, outcome$took_ms)
+  if (max(size, nchar(text, "bytes")) > LARGE) {
+    rm(body, outcome, text)
+    gc()
+  }
   TRUE
 }
 

@@ -144,7 +144,7 @@ class Publisher:
         )
         base = _Base(project_id=project.id, environment_id=environment.id, prefix="version.")
         source = await self._source(request, body.version, base, project)
-        _check_memory(command.settings, source)
+        _check_language(command.settings, source)
         version = _command(body.version, source, once, command.defaults, prefix=base.prefix)
         model_id = once.new_id("model")
         await self._ledger.execute(MODEL, model_id, command, actor=by, command_id=once.command_id("create"))
@@ -176,7 +176,7 @@ class Publisher:
             await self._permits.require(request, Action.PUBLISH_FILES, project)
         once = intent(request)
         source = await self._source(request, body, base, project)
-        _check_memory(model.settings, source)
+        _check_language(model.settings, source)
         command = _command(body, source, once, await read_defaults(self._store))
         after = await self._ledger.execute(
             MODEL, model.id, command, actor=actor(request), command_id=once.command_id("publish")
@@ -260,9 +260,10 @@ def _example(given: msgspec.Raw | UnsetType, field: str) -> str:
     return "" if text == b"null" else text.decode()
 
 
-def _check_memory(known: Settings, source: Source) -> None:
+def _check_language(known: Settings, source: Source) -> None:
     with wire_words():
         settings.check_memory(known, source.written_in)
+        settings.check_effect(known, source.written_in)
 
 
 def _settings(body: ModelBody, configuration: Configuration, quotas: Quotas, vault: Vault) -> Settings:
