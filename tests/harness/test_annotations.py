@@ -242,6 +242,8 @@ def test_the_rest_of_the_names_is_converted_as_kwargs_say() -> None:
 
     assert result(predict, {"data": {"x": "a", "b": 1}}) == ("a", {"b": 1.0})
     assert refusal(predict, {"data": {"x": "a", "b c": "1"}}) == 'data["b c"] must be a number, not text'
+    wrong = {f"w{at}": "1" for at in range(30, 0, -1)}
+    assert refusal(predict, {"data": {"x": "a", **wrong}}) == "data.w30 must be a number, not text"
 
 
 class Model:

@@ -14,6 +14,8 @@ import pytest
 from modelway_harness.binding import Call
 from modelway_harness.calls import Answered, Calls, Failed, TookTooLong, Unfit
 
+from tests.harness.instances import until
+
 
 class Gate:
     """A function that waits until the test lets it go."""
@@ -176,3 +178,107 @@ def test_an_async_generator_becomes_a_list() -> None:
     assert isinstance(answered, Answered)
     assert answered.result == "[1,2]"
     calls.close()
+
+
+class Elsewhere:
+    """A server that never answers: what is awaited stays until the test is over."""
+
+    def __init__(self) -> None:
+        self.asked = threading.Event()
+        self._leave: Callable[[], object] = lambda: None
+
+    async def answer(self) -> None:
+        loop, over = asyncio.get_running_loop(), asyncio.Event()
+        self._leave = lambda: loop.call_soon_threadsafe(over.set)
+        self.asked.set()
+        await over.wait()
+
+    async def rows(self) -> AsyncIterator[int]:
+        yield 1
+        await self.answer()
+
+    async def in_a_coroutine(self) -> None:
+        await self.answer()
+
+    async def in_a_generator(self) -> AsyncIterator[int]:
+        async for each in self.rows():
+            yield each
+
+    async def in_a_task(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.in_a_coroutine())
+
+    def close(self) -> None:
+        self._leave()
+
+
+@pytest.mark.parametrize(
+    ("way", "through"),
+    [
+        (Elsewhere.in_a_coroutine, ["in_a_coroutine", "answer", "wait"]),
+        (Elsewhere.in_a_generator, ["in_a_generator", "rows", "answer", "wait"]),
+        (Elsewhere.in_a_task, ["in_a_task", "__aexit__", "in_a_coroutine", "answer", "wait"]),
+    ],
+)
+def test_an_async_call_past_its_deadline_says_what_it_awaits(way: Callable[..., object], through: list[str]) -> None:
+    elsewhere = Elsewhere()
+    calls = loaded(lambda: way(elsewhere))
+    with closing(calls), closing(elsewhere), ThreadPoolExecutor(1) as caller:
+        running = caller.submit(calls.run, Call(), within_s=20)
+        assert elsewhere.asked.wait(20)
+        until(lambda: calls.stack.endswith("await fut\n"), "it waits")
+        lines = calls.stack.splitlines()
+        assert [line.rpartition(" in ")[2] for line in lines if line.startswith("  File ")] == through
+        assert "modelway_harness" not in calls.stack
+        elsewhere.close()
+        running.result(20)
+    assert calls.stack == ""
+
+
+def test_an_async_function_that_blocks_says_where(gate: Gate) -> None:
+    async def predict() -> None:
+        gate.pass_through()
+
+    with closing(loaded(predict)) as calls:
+        with pytest.raises(TookTooLong) as late:
+            calls.run(Call(), within_s=0.05)
+        gate.open.set()
+    assert " in predict\n" in late.value.stack.splitlines(keepends=True)[0]
+    assert "in pass_through" in late.value.stack
+
+
+async def failing() -> None:
+    await asyncio.sleep(0)
+    raise ValueError("no such flower")
+
+
+async def failing_half_way() -> AsyncIterator[int]:
+    yield 1
+    await failing()
+
+
+@pytest.mark.parametrize("function", [failing, failing_half_way])
+def test_the_traceback_of_an_async_function_begins_in_it(function: Callable[..., object]) -> None:
+    with closing(loaded(function)) as calls:
+        failed = calls.run(Call(), within_s=20)
+    assert isinstance(failed, Failed)
+    assert failed.trace.splitlines()[1].endswith(f" in {function.__name__}")
+
+
+def test_what_is_gathered_can_be_left_at_its_next_piece() -> None:
+    closed: list[str] = []
+
+    def predict() -> Iterator[int]:
+        try:
+            yield 1
+            assert calls.gathers is not None
+            calls.gathers.leave()
+            yield 2
+            closed.append("went on")
+        finally:
+            closed.append("closed")
+
+    calls = loaded(predict)
+    outcome = calls.run(Call(), within_s=20)
+    assert isinstance(outcome, Answered)
+    assert (outcome.result, closed, calls.gathers) == ("[]", ["closed"], None)

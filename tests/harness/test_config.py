@@ -31,6 +31,7 @@ def problems(settings: dict[str, object]) -> list[str]:
 def test_what_is_optional_has_a_default_and_what_is_unknown_is_ignored() -> None:
     instance = parse(GOOD | {"added_later": True})
     assert (instance.max_body_bytes, instance.grace_s, instance.example_input) == (67108864, 30.0, "")
+    assert (instance.memory_bytes, parse(GOOD | {"memory_bytes": 1 << 30}).memory_bytes) == (0, 1 << 30)
     assert instance.sockets == (Path("/s/w0.sock"), Path("/s/w1.sock"))
 
 

@@ -37,14 +37,14 @@ def test_any_bytes_give_a_document_or_one_message(body: bytes) -> None:
     try:
         decode(body)
     except NotReadable as refused:
-        assert str(refused).startswith("the body is ")  # noqa: PT017  # one of two right outcomes
+        assert str(refused).startswith("the body ")  # noqa: PT017  # one of two right outcomes
 
 
 @pytest.mark.parametrize("number", ["1e400", "-1E+400", "1" * 400 + ".0", "0.1e99999999999"])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
 def test_a_number_that_no_float_can_hold_is_refused(number: str, encoding: str) -> None:
     message = refusal(f'{{"data": {{"x": [0, {number}]}}}}'.encode(encoding))
-    assert message.startswith("the body is not JSON: it holds ")
+    assert message.startswith("the body holds ")
     assert message.endswith("which is larger than the numbers that a computer calculates with (1.8e308)")
     assert len(message) < 180
 
@@ -64,7 +64,7 @@ def test_every_number_is_the_one_that_python_reads(number: str) -> None:
 
 
 def test_a_whole_number_with_more_digits_than_python_reads_is_refused() -> None:
-    assert refusal(b"1" * 5001).startswith("the body is not JSON: Exceeds the limit (4300 digits)")
+    assert refusal(b"[" + b"1" * 5001 + b"]") == "the body holds a whole number of more than 4300 digits"
 
 
 @pytest.mark.parametrize("constant", ["NaN", "Infinity", "-Infinity"])

@@ -234,4 +234,25 @@ def test_a_result_that_is_nested_too_deeply_is_refused() -> None:
 
 
 def test_an_integer_that_python_will_not_write_is_refused() -> None:
-    assert refusal(10**5000).startswith("result cannot be written as JSON: ValueError: Exceeds the limit")
+    assert refusal(10**5000) == "result has more than 4300 digits"
+    assert refusal({"a": [10**5000]}) == "result['a'][0] has more than 4300 digits"
+    assert refusal([{10**5000: 1}]) == "a key of result[0] has more than 4300 digits"
+    assert decoded([10**4299, 10**30, 2**64]) == [10**4299, 10**30, 2**64]
+
+
+@pytest.mark.parametrize(
+    ("result", "told"),
+    [
+        ({1: 2, "1": 3}, "result has the keys 1 and '1'"),
+        ([{"a": ({"null": 1, None: 2},)}], "result[0]['a'][0] has the keys 'null' and None"),
+        ({"rows": [[1], [{True: 1, "true": float("nan")}]]}, "result['rows'][1][0] has the keys True and 'true'"),
+        (MappingProxyType({1.5: 2, "1.5": 3}), "result has the keys 1.5 and '1.5'"),
+        ({date(2026, 1, 2): 1, "2026-01-02": 2}, "result has the keys datetime.date(2026, 1, 2) and '2026-01-02'"),
+    ],
+)
+def test_two_keys_that_json_would_write_alike_are_refused(result: object, told: str) -> None:
+    assert refusal(result) == f"{told}, which are the same in JSON"
+
+
+def test_keys_that_only_look_alike_are_kept() -> None:
+    assert decoded({1: 1, "01": 2, None: 3, "x": 4, 1.5: 5}) == {"1": 1, "01": 2, "null": 3, "x": 4, "1.5": 5}

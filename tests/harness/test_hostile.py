@@ -135,6 +135,15 @@ def test_it_harms_its_own_worker_at_most(steady: Steady, deed: str) -> None:
         os.kill(done[1][1], signal.SIGKILL)
 
 
+def test_a_worker_whose_clock_is_replaced_is_not_taken_for_hung(instance: Running) -> None:
+    """Its supervisor looks at least once a second."""
+    instance.write("import time\ndef predict():\n    time.monotonic = lambda: 0.0\n    time.sleep(1.2)\n")
+    instance.ready()
+    assert instance.asked() == (200, None)
+    assert "worker_hung" not in instance.says()
+    assert "worker_replaced" not in instance.says()
+
+
 def test_what_is_printed_to_a_closed_descriptor_reaches_no_caller(instance: Running) -> None:
     instance.write(
         "import os, ctypes\ndef predict(close=False):\n    if close:\n        os.closerange(0, 3)\n        return 1\n"

@@ -224,7 +224,7 @@ def test_a_result_that_is_no_tensor_is_500_and_says_where(tmp_path: Path, result
         (scaled, [], "predict() missing 1 required argument: 'x'"),
         (scaled, [tensor("y", "FP32", [1], [1])], "predict() missing 1 required argument: 'x' and got 1 unexpected"),
         (scaled, [tensor("x", "BYTES", [1], ["a"])], "inputs.x[0] must be a number, not text"),
-        (scaled, [tensor("x", "FP64", [1], [1e300])], "inputs.x holds numbers that float32 cannot"),
+        (scaled, [tensor("x", "FP64", [1], [1e300])], "inputs.x[0] is 1e+300, which float32 cannot hold"),
         (scaled, [tensor("x", "BF16", [1], [1])], "input 'x' has the datatype BF16"),
         (scaled, [tensor("x", "FP32", [2], [1])], "input 'x' has 1 value, where its shape [2] wants 2"),
         (scaled, [{"name": "x", "datatype": "FP32", "shape": [1]}], "input 'x' is without \"data\""),

@@ -9,7 +9,7 @@ import socket
 import stat
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from time import monotonic
 
@@ -150,6 +150,7 @@ def test_a_call_on_another_worker_is_unharmed_when_one_passes_its_deadline(insta
         assert (late.status_code, other.result().status_code) == (504, 200)
     assert instance.call(worker=0).status_code == 200
     assert instance.says().count("worker_replaced") == 1
+    assert f"ended_with=overdue request_id={late.headers['X-Request-Id']}\n" in instance.says()
 
 
 def test_closed_streams_break_neither_the_answer_nor_the_end(instance: Running) -> None:
@@ -196,8 +197,15 @@ def _answer_while_sending(caller: socket.socket, piece: bytes) -> bytes:
 def test_a_call_that_never_lets_another_thread_run_is_ended_all_the_same(instance: Running) -> None:
     instance.write("import re\ndef predict(hang):\n    return bool(hang and re.match('(a+)+$', 'a' * 64 + 'b'))\n")
     instance.ready(request_timeout_s=0.5)
-    assert instance.call(hang=True).status_code == 502
+    lost = instance.call(hang=True)
+    assert lost.status_code == 502
+    why = "the worker let nothing else run past the deadline, and was ended during the call"
+    assert lost.json()["errors"] == [why]
     until(instance.is_healthy, "a new worker")
+    request_id, said = lost.headers["X-Request-Id"], instance.says()
+    assert f"call_overdue request_id={request_id} worker=0 ended_by=supervisor\n" in said
+    assert f"worker_replaced worker=0 ended_with=hung request_id={request_id}\n" in said
+    assert "[CRITICAL]" not in said
     assert instance.call(hang=False).json()["result"] is False
 
 
@@ -213,6 +221,19 @@ def test_a_worker_that_dies_comes_back_and_the_other_is_left_alone(instance: Run
     assert not instance.exit_file.exists()
 
 
+@pytest.mark.parametrize("is_kept", [True, False], ids=["on a kept connection", "on one of its own"])
+def test_the_log_says_which_call_a_worker_died_in(instance: Running, *, is_kept: bool) -> None:
+    instance.write("import os\ndef predict(end=False):\n    if end:\n        os._exit(7)\n    return os.getpid()\n")
+    instance.ready()
+    named = {"X-Request-Id": "ABCDEFGH12345678"} | ({} if is_kept else {"Connection": "close"})
+    with nullcontext() if is_kept else pytest.raises(httpx.TransportError):
+        instance.call(end=True, headers=named)
+    until(instance.is_healthy, "the replacement")
+    assert "worker_replaced worker=0 ended_with=status_7 request_id=ABCDEFGH12345678\n" in instance.says()
+    os.kill(instance.holds_socket(), signal.SIGKILL)
+    until(lambda: "worker_replaced worker=0 ended_with=signal_9\n" in instance.says(), "one to die in no call")
+
+
 def test_a_script_that_cannot_be_imported_ends_the_instance(instance: Running) -> None:
     instance.write("import os\n\nopen('weights.bin')\n")
     instance.start(workers=2)
@@ -226,7 +247,28 @@ def test_a_script_that_cannot_be_imported_ends_the_instance(instance: Running) -
     assert left["detail"].splitlines()[1] == f'  File "{instance.project}/predict.py", line 3, in <module>'
     assert left["detail"] in instance.says()
     assert "gunicorn/" not in instance.says()
+    assert "[ERROR]" not in instance.says()
     assert [path.name for path in instance.folder.iterdir() if path.name.startswith("exit.json.")] == []
+
+
+def test_a_function_that_no_call_can_fit_ends_the_instance_and_says_why(instance: Running) -> None:
+    instance.write("def predict(a, /, *, c):\n    return a\n")
+    instance.start()
+    assert instance.ended_with() == 3
+    left = json.loads(instance.exit_file.read_text())
+    told = "predict() cannot be called: 'a' is by position only, 'c' by name only"
+    assert (left["kind"], left["reason"], left["detail"]) == ("load_failed", told, "")
+    assert told in instance.says()
+
+
+def test_the_log_says_what_an_async_call_awaited_at_its_deadline(instance: Running) -> None:
+    instance.write("import asyncio\nasync def predict():\n    await asyncio.sleep(30)\n")
+    instance.ready(request_timeout_s=0.3)
+    assert instance.call().status_code == 504
+    until(lambda: "await asyncio.sleep(30)" in instance.says(), "the log to tell")
+    said = instance.says()
+    stack = said[said.index("call_overdue") :].splitlines()
+    assert stack[1] == f'  File "{instance.project}/predict.py", line 3, in predict'
 
 
 def test_a_script_that_ends_its_process_ends_the_instance(instance: Running) -> None:

@@ -72,6 +72,13 @@ def test_a_value_that_cannot_be_called_is_refused(project: Path) -> None:
     assert failure(project).reason == "'predict' in predict.py is of type float, not a function"
 
 
+def test_a_function_that_no_call_can_fit_is_refused(project: Path) -> None:
+    (project / "predict.py").write_text("def predict(a, b, /, *, c): ...\ndef others(a=1, /, *, c): ...\n")
+    reason = "predict() cannot be called: 'a' and 'b' are by position only, 'c' by name only"
+    assert failure(project).reason == reason
+    load(project, "predict.py", "others")
+
+
 def test_a_syntax_error_is_named_with_its_line(project: Path) -> None:
     (project / "predict.py").write_text("x = 1\ndef predict(:\n")
     failed = failure(project)

@@ -126,7 +126,7 @@ CASES: list[tuple[str, str, dict[str, Any], Any]] = [
     ("tensors", "behind a word that is a name too", {"inputs": {"a": [[1, 2]], "inputs": [3]}}, NAMED),
     ("tensors", "rows", {"instances": [{"a": [1, 2], "inputs": 3}]}, NAMED),
     ("tensors", "one lacks", {"a": [[1, 2]]}, "data is without 'inputs'"),
-    ("tensors", "a fraction", {"a": [[1, 2]], "inputs": [0.5]}, "data.inputs holds numbers that int64 cannot"),
+    ("tensors", "a fraction", {"a": [[1, 2]], "inputs": [0.5]}, "data.inputs[0] is 0.5, which int64 cannot hold"),
     ("texts", "a list", {"inputs": ["a", "b"]}, given([{"0": "a"}, {"0": "b"}], ["object"])),
     ("texts", "one", {"inputs": "a"}, given([{"0": "a"}], ["object"])),
     ("texts", "a number", {"instances": ["a", 1]}, "data.instances[1] must be text or null, not 1"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date
 from enum import Enum
@@ -179,3 +179,24 @@ def test_parameters_are_told_of_in_other_manners_too(text: str) -> None:
     assert properties["x"] == {"type": "number", "description": "The length."}
     assert properties["y"] == {"type": "number", "description": "The width, in cm."}
     assert properties["z"] == {"type": "number", "default": 0}
+
+
+def yields(x):  # type: ignore[no-untyped-def]  # nothing but its body tells
+    yield x
+
+
+async def yields_later(x):  # type: ignore[no-untyped-def]
+    yield x
+
+
+class Yields:
+    def __call__(self, x: float) -> Iterable[int]:
+        yield 1
+
+
+@pytest.mark.parametrize("function", [yields, yields_later, Yields()])
+def test_a_generator_is_a_stream_whatever_its_annotation(function: Any) -> None:
+    content = describe(function, name="f")["paths"]["/model"]["post"]["responses"]["200"]["content"]
+    assert set(content) == {"application/json", "application/x-ndjson", "text/event-stream"}
+    items = content["application/json"]["schema"]["properties"]["result"]["items"]
+    assert items == ({"type": "integer"} if isinstance(function, Yields) else {})

@@ -244,7 +244,7 @@ def test_threads_without_end_do_not_keep_a_worker_that_has_retired(instance: Run
 def test_where_no_successor_can_be_made_the_worker_goes_on(instance: Running) -> None:
     instance.write(
         "import os, resource\ndef predict(limit=False):\n    if limit:\n"
-        "        resource.prlimit(os.getppid(), resource.RLIMIT_NOFILE, (3, 4096))\n    return os.getpid()\n"
+        "        resource.prlimit(os.getppid(), resource.RLIMIT_NOFILE, (8, 4096))\n    return os.getpid()\n"
     )
     instance.ready(recycle_after_calls=2)
     old = instance.asked(limit=True)

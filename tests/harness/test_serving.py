@@ -164,6 +164,18 @@ def test_health_is_answered_on_kept_and_new_connections_while_a_call_runs(serve:
         assert running.result().status_code == 200
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_health_of_a_worker_whose_call_is_overdue_is_a_503(serve: Serve, gate: Gate, method: str) -> None:
+    served = serve(gate)
+    with closing(served.connection()) as kept, ThreadPoolExecutor(1) as callers:
+        assert asked(kept, method, "/health").status_code == 200
+        late = JSON | {"X-Modelway-Remaining-Ms": "50"}
+        running = callers.submit(served.request, "POST", "/model", CALL, late)
+        assert running.result().status_code == 504
+        assert asked(kept, method, "/health").status_code == 503
+        gate.open.set()
+
+
 def test_a_second_call_on_a_kept_connection_is_refused_unstarted_and_the_connection_is_kept(
     serve: Serve, gate: Gate
 ) -> None:

@@ -352,6 +352,34 @@ def test_a_function_that_is_silent_at_the_deadline_is_ended_at_its_next_piece(
     assert served.asked == []
 
 
+def test_a_generator_whose_list_takes_too_long_is_a_504_and_ended_at_its_next_piece(
+    serve: Serve, source: Source
+) -> None:
+    served = serve(source, request_timeout_s=0.3)
+    source.given.put(1)
+    late = call(served, JSON)
+    assert late.status_code == 504
+    assert late.json()["errors"] == ["the call took longer than 0.3 s, the request timeout"]
+    assert "compute;dur=" in late.headers["Server-Timing"]
+    assert not source.left.is_set()
+    source.given.put(2)
+    assert source.left.wait(LONG_S)
+    for each in (3, None):
+        source.given.put(each)
+    until(lambda: not served.reception.is_busy, "the worker is free")
+    assert call(served, JSON).json()["result"] == [3]
+    assert served.asked == []
+
+
+def test_a_generator_whose_list_takes_too_long_costs_its_worker_when_it_stays_silent(
+    serve: Serve, source: Source
+) -> None:
+    served = serve(source, request_timeout_s=0.3)
+    assert call(served, JSON).status_code == 504
+    until(lambda: served.asked[:1] == ["end"], "the worker ends")
+    source.given.put(None)
+
+
 def test_a_function_that_stays_silent_costs_its_worker(serve: Serve, source: Source, opened: Open) -> None:
     served = serve(source, request_timeout_s=0.3)
     stream = opened(served)

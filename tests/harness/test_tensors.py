@@ -11,7 +11,7 @@ import numpy
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from modelway_harness.inference.results import of_array, of_lists
+from modelway_harness.inference.results import of_array, of_lists, tensors_of
 from modelway_harness.inference.tensors import (
     DATATYPES,
     NoTensor,
@@ -204,3 +204,11 @@ def test_bytes_that_are_no_text_are_refused_as_text_only() -> None:
     assert tensor.binary() == struct.pack("<I", 2) + b"\xff\xfe"
     with pytest.raises(NoTensor, match="no UTF-8"):
         tensor.json()
+
+
+def test_what_a_masked_array_hides_is_not_sent() -> None:
+    masked = numpy.ma.array([1.5, 2.5], mask=[True, False])
+    (given,) = tensors_of(masked).values()
+    assert numpy.array_equal(given.array(numpy), [numpy.nan, 2.5], equal_nan=True)
+    (given,) = tensors_of(numpy.ma.array([1, 2])).values()
+    assert (given.datatype, given.lists()) == ("INT64", [1, 2])

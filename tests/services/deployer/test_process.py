@@ -302,8 +302,10 @@ async def test_the_example_is_told_in_a_file_that_only_the_platform_and_the_inst
     runtime: ProcessRuntime, bench: Bench
 ) -> None:
     instance = await run(runtime, bench, "", example_input='{"data": {"x": 1}}')
+    (found,) = await runtime.observe()
     settings = bench.folders.of(instance) / "instance.json"
     assert json.loads(settings.read_text())["example_input"] == '{"data": {"x": 1}}'
+    assert json.loads(settings.read_text())["memory_bytes"] == found.memory_limit_bytes > 0
     assert mode_of(settings) == 0o600
 
 

@@ -16,6 +16,7 @@ from .endpoint import Endpoint, Refused, request_id_of
 from .inference.app import add_inference, is_inference
 from .inference.dialect import Inference
 from .wire import Answer
+from .wsgi import IS_OVERDUE
 
 
 def create_app(endpoint: Endpoint, function: Callable[..., object]) -> Flask:
@@ -59,7 +60,7 @@ class _Surface:
         raise LookupError("a call came to the application, which makes none")
 
     def health(self) -> Response:
-        return _response(self._endpoint.health(is_overdue=False))
+        return _response(self._endpoint.health(is_overdue=request.environ[IS_OVERDUE]))
 
     def openapi(self) -> Response:
         return _response(self._endpoint.described(self._function, request.headers.get("X-Modelway-Base", "")))

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from .forms import BOOLEAN, NUMBER, TEXT, WHOLE, Form, Misfit, Schema, step, wrong
+from .forms import BOOLEAN, NUMBER, TEXT, WHOLE, Form, Misfit, Schema, shown, step, wrong
 from .wording import described
 
 _NUMBERS = {int, float, type(None)}
@@ -117,12 +117,12 @@ def _narrowed(numpy: Any, made: Any, dtype: Any) -> Any:
     """The same numbers in another type. A float may lose digits, but nothing overflows and no fraction is dropped."""
     with numpy.errstate(all="ignore"):
         narrow = made.astype(dtype)
-        if dtype.kind == "f":
-            is_same = bool((numpy.isfinite(narrow) == numpy.isfinite(made)).all())
-        else:
-            is_same = bool((narrow == made).all())
-    if not is_same:
-        raise Misfit(f"holds numbers that {dtype.name} cannot")
+        is_same = numpy.isfinite(narrow) == numpy.isfinite(made) if dtype.kind == "f" else narrow == made
+    if not is_same.all():
+        place = tuple(numpy.argwhere(~is_same)[0].tolist())
+        held = made[place].item()
+        told = shown(held) if held == held else "null or NaN"
+        raise _at(Misfit(f"is {told}, which {dtype.name} cannot hold"), place)
     return narrow
 
 

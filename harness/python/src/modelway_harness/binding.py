@@ -192,8 +192,9 @@ class _Conversions:
                     made[name] = convert(data[name])
             if Parameter.VAR_KEYWORD in self._rest:
                 _, convert = self._rest[Parameter.VAR_KEYWORD]
-                for name in data.keys() - self._names:
-                    made[name] = convert(data[name])
+                for name in data:
+                    if name not in self._names:
+                        made[name] = convert(data[name])
         except Misfit as misfit:
             raise DoesNotFit(misfit.told(f"data{step(name)}")) from misfit.__cause__
         return made
@@ -213,6 +214,22 @@ class _Conversions:
         except Misfit as misfit:
             raise DoesNotFit(misfit.told(f"parameters[{at}]") + f" (argument '{name}')") from misfit.__cause__
         return tuple(made)
+
+
+def why_uncallable(name: str, function: Callable[..., object]) -> str:
+    """Why no call can fit, by name or by position; "" when one can.
+
+    >>> def predict(a, /, *, c): ...
+    >>> why_uncallable("predict", predict)
+    "predict() cannot be called: 'a' is by position only, 'c' by name only"
+    """
+    parameters = _parameters(function) or []
+    placed = _required(p for p in parameters if p.kind is Parameter.POSITIONAL_ONLY)
+    named = _required(p for p in parameters if p.kind is Parameter.KEYWORD_ONLY)
+    if not placed or not named:
+        return ""
+    is_or_are = "is" if len(placed) == 1 else "are"
+    return f"{name}() cannot be called: {quoted(placed)} {is_or_are} by position only, {quoted(named)} by name only"
 
 
 def _parameters(function: Callable[..., object]) -> list[Parameter] | None:

@@ -68,10 +68,12 @@ class Calls:
         self._name = name
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="model")
         self._thread_id: int | None = None
-        self._loop: asyncio.Runner | None = None
+        self._runner: asyncio.Runner | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None  # the runner's
         self._function: Callable[..., object]
         self.binding: Binding
         self.load_ms = 0.0  # how long loading took
+        self.gathers: Streamed | None = None  # what the call that runs makes a list of, piece by piece
 
     def load(self, load: Callable[[], Callable[..., object]]) -> Future[None]:
         """Import the script by calling `load` in the one thread; the future raises what `load` raises."""
@@ -83,14 +85,14 @@ class Calls:
 
     def close(self) -> None:
         """Wait for the one thread to have done all it was given, and end it."""
-        if self._loop is not None:
-            self._thread.submit(self._loop.close)
+        if self._runner is not None:
+            self._thread.submit(self._runner.close)
         self._thread.shutdown()
 
     @property
     def stack(self) -> str:
-        """Where the one thread is right now, in the user's code; "" when it is in none."""
-        return stack_of(self._thread_id)
+        """Where the one thread is right now, in the user's code, or what its tasks wait for; "" when it is in none."""
+        return stack_of(self._thread_id, self._loop)
 
     def run(self, call: Call, *, within_s: float) -> Answered | Failed | Unfit:
         """What came of the call, for another thread that waits. Raises TookTooLong after `within_s` seconds; the thread
@@ -159,7 +161,13 @@ class Calls:
         pieces = streamed(result, self.awaited)
         if in_pieces:
             return pieces or Streamed(iter((result,)), "result")
-        return result if pieces is None else pieces.all()
+        if pieces is None:
+            return result
+        self.gathers = pieces
+        try:
+            return pieces.all()
+        finally:
+            self.gathers = None
 
     def _failed(self, error: BaseException, took_s: float) -> Failed:
         if isinstance(error, NotJson):
@@ -173,6 +181,7 @@ class Calls:
         """
         import asyncio  # not before it is needed: it would be a tenth of a start
 
-        if self._loop is None:
-            self._loop = asyncio.Runner()
-        return self._loop.run(coroutine)  # type: ignore[arg-type]  # the caller has looked
+        if self._runner is None:
+            self._runner = asyncio.Runner()
+            self._loop = self._runner.get_loop()
+        return self._runner.run(coroutine)  # type: ignore[arg-type]  # the caller has looked

@@ -36,6 +36,7 @@ class Instance:
     example_input: str = ""  # a whole request body, answered before the worker is ready; "" is none
     recycle_after_calls: int = 0  # about so many, then a fresh worker takes over; 0: never
     preload: bool = False  # import once, and fork the workers from that
+    memory_bytes: int = 0  # that all processes together may hold; 0: not known
 
 
 def read(path: Path, *, instance_id: str) -> Instance:
@@ -73,6 +74,7 @@ def parse(settings: dict[str, object]) -> Instance:
         example_input=check.text("example_input", pattern=".*", looks="a text", default=""),
         recycle_after_calls=int(check.number("recycle_after_calls", least=0, whole=True, default=0)),
         preload=check.flag("preload"),
+        memory_bytes=int(check.number("memory_bytes", least=0, whole=True, default=0)),
     )
     if check.problems:
         raise InvalidConfig("\n".join(check.problems))

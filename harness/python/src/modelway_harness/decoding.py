@@ -9,14 +9,17 @@ other; a number that no float can hold is refused, and so is a whole one of more
 from __future__ import annotations
 
 import json
+import sys
 from math import isinf
 
 from msgspec import DecodeError
 from msgspec.json import Decoder
 
+from .wording import cut
+
 
 class NotReadable(Exception):
-    """The body is no JSON document; the text tells the caller what to change."""
+    """The body is no JSON document, or no computer reads it; the text tells the caller what to change."""
 
 
 def decode(body: bytes) -> object:
@@ -55,11 +58,19 @@ def _text(body: bytes) -> str:
 def _finite(written: str) -> float:
     number = float(written)
     if isinf(number):
-        shown = written if len(written) <= 40 else f"{written[:39]}…"
-        raise ValueError(
-            f"it holds {shown}, which is larger than the numbers that a computer calculates with (1.8e308)"
+        raise NotReadable(
+            f"the body holds {cut(written, 40)}, which is larger than the numbers that a computer calculates with"
+            " (1.8e308)"
         )
     return number
+
+
+def _whole(written: str) -> int:
+    try:
+        return int(written)
+    except ValueError:
+        most = sys.get_int_max_str_digits()
+        raise NotReadable(f"the body holds a whole number of more than {most} digits") from None
 
 
 def _refuse_constant(name: str) -> None:
@@ -67,4 +78,4 @@ def _refuse_constant(name: str) -> None:
 
 
 _read = Decoder().decode
-_DECODE = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite).decode
+_DECODE = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite, parse_int=_whole).decode

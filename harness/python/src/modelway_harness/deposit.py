@@ -20,6 +20,7 @@ class Deposit:
     def __init__(self, supervisor: socket.socket, ledger: Ledger, slot: int) -> None:
         self._supervisor = supervisor
         self._free = [ledger.held(slot, place) for place in range(PLACES)]
+        self.current = ledger.current(slot)
 
     def take(self, stream: socket.socket) -> Held | None:
         """Have the supervisor hold it. None when it cannot: then it has to end with its answer."""

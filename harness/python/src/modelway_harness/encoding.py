@@ -2,14 +2,17 @@
 
 What is made of JSON's own types alone, in ASCII, goes through msgspec, which takes a tenth of the time. All else goes
 through `json`, which asks `plain.py` about every other value it meets. When that fails, or where NaN is among the
-numbers, the result is walked, to put null for NaN or to name the place of what is wrong.
+numbers, the result is walked, to put null for NaN or to name the place of what is wrong. Keys that JSON would write
+alike, as 1 and "1", are looked for where a key is no text.
 """
 
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import chain
 from math import isfinite
 from typing import Any
 
@@ -25,9 +28,11 @@ class NotJson(Exception):
     holder = "JSON"
 
 
-_encoded = json.JSONEncoder(allow_nan=False, check_circular=True, default=plain_of, separators=(",", ":")).encode
-_quickly = Encoder().encode
 _SCALARS = {str, int, float, bool, type(None)}
+_LISTS = {list, tuple}
+_TEXT = {str}
+_HOLDERS = (dict, list, tuple)
+_FEW_BITS = 2000  # of a whole number that has less digits than any limit of Python's allows (640)
 
 
 def encode(result: object, name: str = "result") -> str:
@@ -39,7 +44,7 @@ def encode(result: object, name: str = "result") -> str:
     '{"score":[1,null]}'
     """
     try:
-        return _quick_text(result) or _encoded(result)
+        return _text(result)
     except Exception:  # the common case is fast; the walk below finds out what is wrong, and where
         if isinstance(result, Iterator) and not hasattr(result, "tolist"):
             return encode(list(result), name)
@@ -50,11 +55,22 @@ def encode(result: object, name: str = "result") -> str:
         raise NotJson(f"{name} cannot be written as JSON: {described(error)}") from error
 
 
-def _quick_text(result: object) -> str | None:
-    """None for what is left to `json`: it goes deeper, and escapes what is not ASCII."""
+def _text(result: object) -> str:
     try:
-        text = _quickly(result) if _is_plain(result) else b""
-    except (RecursionError, UnicodeEncodeError):
+        if _is_plain(result):
+            return _quick_text(result) or _encoded(result)
+        if isinstance(result, _HOLDERS):
+            _tell_apart(result)
+    except RecursionError:  # `json` goes deeper, and finds out what contains itself
+        pass
+    return _encoded(result)
+
+
+def _quick_text(result: object) -> str | None:
+    """None for what is left to `json`, which escapes what is not ASCII."""
+    try:
+        text = _quickly(result)
+    except UnicodeEncodeError:
         return None
     return text.decode() if text.isascii() else None
 
@@ -63,12 +79,43 @@ def _is_plain(value: Any) -> bool:
     """Whether it is made of these very types, whose subclasses may be anything."""
     kind = type(value)
     if kind is dict:
-        return set(map(type, value)) <= {str} and _are_plain(value.values())
-    return kind in _SCALARS or (kind is list and _are_plain(value))
+        return _TEXT.issuperset(map(type, value)) and _are_plain(value.values())
+    return kind in _SCALARS or (kind in _LISTS and _are_plain(value))
 
 
 def _are_plain(values: Any) -> bool:
-    return set(map(type, values)) <= _SCALARS or all(map(_is_plain, values))
+    return _SCALARS.issuperset(map(type, values)) or all(map(_is_plain, values))
+
+
+def _tell_apart(holder: Any) -> None:
+    """Raise ValueError where two keys beside each other in a dict, list or tuple, or below it, have one text."""
+    held = holder
+    if isinstance(holder, dict):
+        held = holder.values()
+        if not _TEXT.issuperset(map(type, holder)):
+            _tell_keys_apart(holder)
+    if not (_SCALARS.issuperset(map(type, held)) or _are_lists_of_scalars(held)):
+        for each in held:
+            if isinstance(each, _HOLDERS):
+                _tell_apart(each)
+
+
+def _tell_keys_apart(keys: Any) -> None:
+    if len(set(map(type, keys))) > 1 and len(set(map(_key_text, keys))) < len(keys):
+        raise ValueError("two keys have one text")
+
+
+def _are_lists_of_scalars(values: Any) -> bool:
+    return _LISTS.issuperset(map(type, values)) and _SCALARS.issuperset(map(type, chain.from_iterable(values)))
+
+
+def _key_text(key: Any) -> str:
+    """What `json` writes for a key that it takes. Raises TypeError for others.
+
+    >>> [_key_text(key) for key in ("1", 1, 1.0, True, None)]
+    ['1', '1', '1.0', 'true', 'null']
+    """
+    return str.__str__(key) if isinstance(key, str) else json.dumps(key)
 
 
 def _walked(result: object, name: str) -> object:
@@ -87,8 +134,10 @@ class _Walk:
     def plain(self, value: object, path: str) -> object:
         """`value` made of JSON's own types only. Raises NotJson."""
         match value:
-            case None | str() | bool() | int():
+            case None | str() | bool():
                 return value
+            case int():
+                return _whole(value, path)
             case float():
                 return value if isfinite(value) else None
             case dict() | list() | tuple():
@@ -112,7 +161,11 @@ class _Walk:
 
     def _each(self, value: Any, path: str) -> object:
         if isinstance(value, dict):
-            return {_key(key, path): self.plain(held, f"{path}[{key!r}]") for key, held in value.items()}
+            keys = _keys(value, path)
+            return {
+                key: self.plain(held, f"{path}[{named!r}]")
+                for key, (named, held) in zip(keys, value.items(), strict=True)
+            }
         return [self.plain(held, f"{path}[{at}]") for at, held in enumerate(value)]
 
     def _converted(self, value: object, path: str) -> object:
@@ -130,6 +183,27 @@ def _asked(value: object, path: str) -> object:
         raise NotJson(f"{path}, of type {type_name(value)}, failed to become plain: {described(error)}") from error
 
 
+def _whole(value: int, path: str) -> int:
+    if value.bit_length() > _FEW_BITS:
+        try:
+            int.__repr__(value)
+        except ValueError:
+            raise NotJson(f"{path} has more than {sys.get_int_max_str_digits()} digits") from None
+    return value
+
+
+def _keys(value: dict[Any, Any], path: str) -> list[Any]:
+    """The keys as `json` accepts them, each with a text of its own. Raises NotJson."""
+    keys = [_key(key, path) for key in value]
+    if not set(map(type, value)) <= {str}:
+        by_text: dict[str, Any] = {}
+        for key, plain in zip(value, keys, strict=True):
+            other = by_text.setdefault(_key_text(plain), key)
+            if other is not key:
+                raise NotJson(f"{path} has the keys {other!r} and {key!r}, which are the same in JSON")
+    return keys
+
+
 def _key(key: object, path: str) -> str | int | float | bool | None:
     """`key` as one that `json` accepts. Raises NotJson."""
     plain = key
@@ -138,6 +212,19 @@ def _key(key: object, path: str) -> str | int | float | bool | None:
             plain = None if isinstance(key, tuple) else _asked(key, path)
         if plain is None or not isinstance(plain, str | int | float):
             raise NotJson(f"{path} has a key of type {type_name(key)}")
-    if isinstance(plain, str | int | None) or (isinstance(plain, float) and isfinite(plain)):
+    if isinstance(plain, int):
+        return _whole(plain, f"a key of {path}")
+    if isinstance(plain, str | None) or (isinstance(plain, float) and isfinite(plain)):
         return plain
     raise NotJson(f"{path} has the key {key!r}")
+
+
+def _plain_of(value: Any) -> Any:
+    plain = plain_of(value)
+    if isinstance(plain, _HOLDERS):
+        _tell_apart(plain)
+    return plain
+
+
+_encoded = json.JSONEncoder(allow_nan=False, check_circular=True, default=_plain_of, separators=(",", ":")).encode
+_quickly = Encoder().encode

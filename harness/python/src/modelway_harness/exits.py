@@ -7,13 +7,38 @@ import os
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 LOAD_FAILED = 3  # of the instance, and of the worker that found out
 REASON_CHARACTERS = 500
 DETAIL_CHARACTERS = 4000  # the end of it; all of it is on stderr. Whoever reads the file reads no more than 64 KiB
 FAILED = 71  # of a worker that cannot go on, whatever its function has done to it
 OVERDUE = 70  # of a worker whose call passed its deadline
+
+
+class Ending(NamedTuple):
+    """How a worker has ended, or why its supervisor ended it."""
+
+    word: str  # in the log
+    said: str  # about the worker
+
+
+TOO_MUCH_MEMORY = Ending("too_much_memory", "used more memory than the instance has, and was ended")
+HUNG = Ending("hung", "let nothing else run past the deadline, and was ended")
+_OWN = {
+    FAILED: Ending("failed", "failed, and ended"),
+    OVERDUE: Ending("overdue", "was overdue, and ended"),
+}
+
+
+def ending_of(status: int) -> Ending:
+    """In words where the status is one of ours; negative is a signal.
+
+    >>> ending_of(70).word, ending_of(7), ending_of(-9).said
+    ('overdue', Ending(word='status_7', said='ended with status 7'), 'ended with signal 9')
+    """
+    kind, number = ("signal", -status) if status < 0 else ("status", status)
+    return _OWN.get(status) or Ending(f"{kind}_{number}", f"ended with {kind} {number}")
 
 
 def write_exit(path: Path, *, reason: str, detail: str, kind: str = "load_failed") -> None:

@@ -74,9 +74,14 @@ class Keeper:
         for kept in [each for each in self._leaving if each.leaves_at is not None and each.leaves_at <= now]:
             self._let_go(kept)
 
+    def running(self, slot: int) -> str:
+        """The request id of the call that the worker there is in, or died in; "" is none."""
+        return self._ledger.running(slot)
+
     def settle(self, slot: int, how: str) -> None:
-        """The worker there has ended: tell everybody who was connected to it."""
+        """The worker there has ended, `how` says in which way: tell everybody who was connected to it."""
         self._take_over(slot)
+        self._ledger.current(slot).end()
         for kept in [each for each in self._places.values() if each.slot == slot]:
             self._part_with(kept, told(self._ledger.held(slot, kept.place), how, has_asked=_has_asked(kept.stream)))
 
@@ -128,12 +133,12 @@ class Keeper:
 
 
 def told(held: Held, how: str, *, has_asked: bool) -> bytes:
-    """What is said on a connection to a worker that has ended so; nothing, when an answer was begun.
+    """What is said on a connection to a worker that ended in that way; nothing, when an answer was begun.
 
     Who asks has been answered: the worker did not come to write that down.
     """
     if held.owed == FAILURE and not has_asked:
-        return _answer(502, f"the worker ended with {how} during the call", held.request_id)
+        return _answer(502, f"the worker {how} during the call", held.request_id)
     if held.owed in (FAILURE, REFUSAL):
         return _answer(503, "the worker ended before the call began", b32encode(os.urandom(10)).decode())
     return b""  # also for a number that nobody wrote but the user's code

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
+from .binding import why_uncallable
 from .hooks import INIT, Hooks
 from .traces import line_in, trace_of
 from .wording import described, quoted, type_name
@@ -142,5 +143,8 @@ def _function(module: ModuleType, file: str, name: str) -> Callable[..., object]
     function = names[name]
     if not callable(function):
         raise LoadFailed(f"'{name}' in {file} is of type {type_name(function)}, not a function")
+    why_not = why_uncallable(name, function)
+    if why_not:
+        raise LoadFailed(why_not)
     found_callable: Callable[..., object] = function
     return found_callable

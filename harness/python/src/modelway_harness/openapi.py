@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
-from inspect import Parameter, Signature, signature
+from inspect import Parameter, Signature, isasyncgenfunction, isgeneratorfunction, signature
 from typing import Any, get_args, get_origin
 
 from .annotations import Forms, annotations_of
@@ -140,7 +140,7 @@ class _Document:
 
     def _success(self) -> Json:
         hint = self._hints.get("return", Signature.empty)
-        comes_in_pieces = _is_iterator(hint)
+        comes_in_pieces = _is_iterator(hint) or _is_generator(self._function)
         held = (get_args(hint) or (Any,))[0] if comes_in_pieces else hint
         result = {} if hint is Signature.empty else self._rendered(self._forms.of(held).schema)
         if isinstance(self._function, TakesWhole):
@@ -180,6 +180,12 @@ class _Document:
 def _is_iterator(hint: Any) -> bool:
     kind = get_origin(hint) or hint
     return isinstance(kind, type) and issubclass(kind, Iterator | AsyncIterator)
+
+
+def _is_generator(function: Callable[..., object]) -> bool:
+    """Also of an object whose `__call__` is one. A wrapper around one may give anything."""
+    ways = (function, vars(type(function)).get("__call__"))
+    return any(isgeneratorfunction(each) or isasyncgenfunction(each) for each in ways)
 
 
 def _in_pieces(piece: Json, comes_in_pieces: bool) -> Json:

@@ -68,7 +68,8 @@ class Outflow:
 
         The connection ends with it, so that nobody asks for anything more on it while the function is still there.
         """
-        log("stream_overdue", request_id=self._request_id)
+        named = {"request_id": self._request_id, "after_s": f"{monotonic() - self._connection.began:.3f}"}
+        log("stream_overdue", **named, worker=self._endpoint.worker)
         self.is_over = True
         self.until = monotonic() + LEAVE_S
         self._connection.is_kept = False

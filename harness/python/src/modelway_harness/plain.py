@@ -152,15 +152,17 @@ def _scalar(numpy: Any, value: Any) -> Any:
 
 
 def _array(numpy: Any, value: Any) -> Any:
-    """Lists of an array's numbers. What is not finite becomes null here, at the array's own speed."""
+    """Lists of an array's numbers. What is not finite, or masked, becomes null here, at the array's speed."""
     held = numpy.asarray(value)
+    is_masked = numpy.ma.isMaskedArray(value)
+    hidden = numpy.ma.getmaskarray(value) if is_masked else False
     if held.dtype.kind == "M":
-        return _nulled(numpy.datetime_as_string(held), numpy.isnat(held))
+        return _nulled(numpy.datetime_as_string(held), numpy.isnat(held) | hidden)
     if held.dtype.kind == "m":
-        return _nulled(held / numpy.timedelta64(1, "s"), numpy.isnat(held))
+        return _nulled(held / numpy.timedelta64(1, "s"), numpy.isnat(held) | hidden)
     if held.dtype.kind == "f" and held.dtype.itemsize <= 8:
-        return _nulled(held, ~numpy.isfinite(held))
-    plain = held.tolist()
+        return _nulled(held, ~numpy.isfinite(held) | hidden)
+    plain = (value if is_masked else held).tolist()
     if type(plain) is type(value):
         raise NoPlainForm
     return plain

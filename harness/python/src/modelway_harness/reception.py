@@ -41,6 +41,7 @@ class Reception:
         self._dialects = dialects
         self.timing_of_import = "import;dur=0"
         self.lobby = Lobby(listener, self, deposit)
+        self._current = None if deposit is None else deposit.current
         self.waiting: deque[Connection] = deque()  # whole requests for a call, in the order they came
         self.is_busy = False  # a call runs
         self.is_overdue = False  # past its deadline
@@ -85,8 +86,13 @@ class Reception:
         """
         if connection.held is None and connection.is_kept and connection.head.is_kept:
             self.lobby.may_keep(connection)
-        if connection.held is not None:
-            connection.held.note_call(connection.request_id)
+        if self._current is not None:
+            self._current.begin(connection.held, connection.request_id)
+
+    def note_return(self) -> None:
+        """The function has returned."""
+        if self._current is not None:
+            self._current.end()
 
     # What the lobby asks
 
@@ -174,7 +180,7 @@ class Reception:
     def _ask_app(self, connection: Connection) -> None:
         head, body, is_kept = connection.head, connection.reader.body(), self._is_kept(connection)
         try:
-            data = asked(self._app, head, body, is_kept=is_kept)
+            data = asked(self._app, head, body, is_kept=is_kept, is_overdue=self.is_overdue)
         except Exception as error:
             self.answer(connection, self._endpoint.own_failure(error, self._endpoint, connection.request_id))
         else:

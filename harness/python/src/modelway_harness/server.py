@@ -7,26 +7,24 @@ instance; one that was ready is replaced, whatever status it ended with, and the
 
 from __future__ import annotations
 
-import math
-import mmap
+import logging
 import os
 import signal
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 from time import monotonic
 from typing import NoReturn
 
 from gunicorn import util
-from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from gunicorn.errors import HaltServer
 
+from .application import Application, number
 from .config import Instance
-from .exits import LOAD_FAILED, end_now, write_exit
-from .keeper import Keeper
+from .exits import HUNG, LOAD_FAILED, TOO_MUCH_MEMORY, Ending, end_now, ending_of, write_exit
 from .log import log
+from .memory import Guard, family
 from .ondemand import import_if_hidden
 from .preloading import Preloading
 from .records import name_requests
@@ -36,7 +34,6 @@ from .traces import trace_of
 from .worker import ModelWorker
 from .zygote import Post
 
-HUNG_MARGIN_S = 5  # past the request timeout, after which a worker that shows no life at all is killed
 EARLY_ENDS = 5  # workers in a row that end before they are ready, when earlier ones had been
 
 
@@ -54,34 +51,6 @@ def serve(instance: Instance) -> int:
     return 0
 
 
-class Application(BaseApplication):  # type: ignore[misc]  # gunicorn comes without types
-    """Gunicorn's configuration, and what supervisor and workers share: `stages` holds a byte per worker, by slot."""
-
-    def __init__(self, instance: Instance) -> None:
-        self.instance = instance
-        self.stages = mmap.mmap(-1, 2 * len(instance.sockets))  # shared memory; each may have a successor
-        self.keeper = Keeper(2 * len(instance.sockets))
-        super().__init__()
-
-    def load_config(self) -> None:
-        instance = self.instance
-        settings = {
-            "bind": [],
-            "control_socket_disable": True,
-            "graceful_timeout": math.ceil(instance.grace_s),
-            "loglevel": "error",
-            "on_exit": _remove_sockets,
-            "pre_fork": _number,
-            "proc_name": f"modelway_harness --instance {instance.instance_id}",
-            "timeout": math.ceil(instance.request_timeout_s) + HUNG_MARGIN_S,
-            "worker_class": ModelWorker,
-            "worker_tmp_dir": _memory_dir() or str(instance.exit_file.parent),
-            "workers": len(instance.sockets),
-        }
-        for name, value in settings.items():
-            self.cfg.set(name, value)
-
-
 class Supervisor(Arbiter):  # type: ignore[misc]  # gunicorn comes without types
     """Starts the workers and judges their ends."""
 
@@ -94,6 +63,7 @@ class Supervisor(Arbiter):  # type: ignore[misc]  # gunicorn comes without types
         self._early_ends = 0
         self._succession = Succession(app.stages)
         self._preloading = Preloading(app.instance)
+        self._guard = Guard(app.instance.memory_bytes if len(app.instance.sockets) > 1 else 0)
         self._signalled, self._signal = os.pipe()
         super().__init__(app)
 
@@ -106,7 +76,7 @@ class Supervisor(Arbiter):  # type: ignore[misc]  # gunicorn comes without types
 
     def wait_for_signals(self, timeout: float = 1.0) -> list[int]:
         """And look after the workers' connections meanwhile."""
-        self.app.keeper.tend(timeout)
+        self.app.keeper.tend(min(timeout, self._guard.next_s()))
         with suppress(BlockingIOError):
             os.read(self._signalled, 4096)
         signals: list[int] = super().wait_for_signals(timeout=0)
@@ -141,7 +111,7 @@ class Supervisor(Arbiter):  # type: ignore[misc]  # gunicorn comes without types
 
     def _fork_preloaded(self) -> None:
         worker = self._made(self.worker_age + 1)
-        _number(self, worker)
+        number(self, worker)
         if self._preloading.fork(worker):
             self.worker_age = worker.age
             self.WORKERS[worker.pid] = worker
@@ -167,6 +137,48 @@ class Supervisor(Arbiter):  # type: ignore[misc]  # gunicorn comes without types
             end_now(1)
         sys.exit(0)
 
+    def murder_workers(self) -> None:
+        """End those that show no life, and the one that takes the others' memory."""
+        for worker in list(self.WORKERS.values()):
+            if self._is_hung(worker):
+                self._end_hung(worker)
+        self._guard_memory()
+
+    def _is_hung(self, worker: ModelWorker) -> bool:
+        with suppress(OSError, ValueError):
+            return bool(monotonic() - worker.tmp.last_update() > self.timeout)
+        return False
+
+    def _end_hung(self, worker: ModelWorker) -> None:
+        if worker.aborted:
+            self.kill_worker(worker.pid, signal.SIGKILL)
+            return
+        request_id = self.app.keeper.running(worker.slot)
+        if request_id:
+            worker.ending = HUNG
+            log("call_overdue", request_id=request_id, worker=worker.index, ended_by="supervisor")
+        else:
+            log("worker_hung", worker=worker.index, pid=worker.pid)
+        worker.aborted = True
+        self.kill_worker(worker.pid, signal.SIGABRT)
+
+    def _guard_memory(self) -> None:
+        """Where none works that could be spared, or one is ending already, it is left to the platform."""
+        workers = self.WORKERS
+        if max(self.app.stages[:]) < READY or any(worker.ending for worker in workers.values()):
+            return
+        most = self._guard.look([pid for pid in (self.pid, self._preloading.pid) if pid], list(workers))
+        if most is None:
+            return
+        pid, held = most
+        worker = workers[pid]
+        worker.ending = TOO_MUCH_MEMORY
+        named = _named(self.app.keeper.running(worker.slot))
+        log("worker_over_memory", worker=worker.index, **named, memory_bytes=held)
+        for each in family(pid):
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(each, signal.SIGKILL)
+
     def reap_workers(self) -> None:
         for pid, status in _ended_children():
             if pid == self._preloading.pid:
@@ -174,10 +186,18 @@ class Supervisor(Arbiter):  # type: ignore[misc]  # gunicorn comes without types
             worker = self.WORKERS.pop(pid, None)
             if worker is not None:
                 worker.tmp.close()
-                self.app.keeper.settle(worker.slot, _told(status))
-                self._judge(worker, status)
+                ending = worker.ending or ending_of(status)
+                request_id = self.app.keeper.running(worker.slot)
+                self.app.keeper.settle(worker.slot, ending.said)
+                self._judge(worker, status, ending, request_id)
         if self._is_stopping:
             self.kill_workers(signal.SIGTERM)
+
+    def halt(self, reason: str | None = None, exit_status: int = 0) -> None:
+        """Without gunicorn's last words where ours have been said."""
+        if exit_status == LOAD_FAILED:
+            self.log.error_log.setLevel(logging.CRITICAL)
+        super().halt(exit_status=exit_status)
 
     def stop(self, graceful: bool = True) -> None:
         self._is_stopping = True
@@ -185,41 +205,39 @@ class Supervisor(Arbiter):  # type: ignore[misc]  # gunicorn comes without types
         super().stop(graceful)
         self.app.keeper.linger()
 
-    def _judge(self, worker: ModelWorker, status: int) -> None:
+    def _judge(self, worker: ModelWorker, status: int, ending: Ending, request_id: str) -> None:
         """Have the worker replaced, by returning (what is missing is started), or end the instance."""
         if self._is_stopping:
             return
-        how = _told(status)
         stage = self.app.stages[worker.slot]
         if worker.is_retiring:
-            log("worker_recycled", worker=worker.index, pid=worker.pid, ended_with=how.replace(" ", "_"))
+            log("worker_recycled", worker=worker.index, pid=worker.pid, ended_with=ending.word, **_named(request_id))
         elif worker.is_spare and stage < READY:
-            self._succession.note_failure(worker, how.replace(" ", "_"))
+            self._succession.note_failure(worker, ending.word)
+        elif self._may_replace(stage, has_told=status == LOAD_FAILED):
+            log("worker_replaced", worker=worker.index, ended_with=ending.word, **_named(request_id))
         else:
-            self._judge_loss(worker.index, stage, how, has_told=status == LOAD_FAILED)
+            self._end_instance(ending.said, stage)
 
     def _judge_zygote(self, status: int) -> None:
         if self._is_stopping or self._preloading.has_refused:
             return
         if not self._preloading.is_done and (status == LOAD_FAILED or not self._was_ever_ready):
-            self._end_instance(_told(status), IMPORTS)
-        self._preloading.lose(_told(status))
+            self._end_instance(ending_of(status).said, IMPORTS)
+        self._preloading.lose(ending_of(status).word)
 
-    def _judge_loss(self, index: int, stage: int, how: str, *, has_told: bool) -> None:
+    def _may_replace(self, stage: int, *, has_told: bool) -> bool:
         was_ready = stage >= READY
         self._was_ever_ready |= max(self.app.stages[:]) >= READY
         self._early_ends = 0 if was_ready else self._early_ends + 1
-        if was_ready or (self._was_ever_ready and not has_told and self._early_ends < EARLY_ENDS):
-            log("worker_replaced", worker=index, ended_with=how.replace(" ", "_"))
-            return
-        self._end_instance(how, stage)
+        return was_ready or (self._was_ever_ready and not has_told and self._early_ends < EARLY_ENDS)
 
     def _end_instance(self, how: str, stage: int) -> NoReturn:
         instance: Instance = self.app.instance
         if not instance.exit_file.exists():
-            reason = f"a worker ended with {how} while it imported {instance.file}"
+            reason = f"a worker {how} while it imported {instance.file}"
             if stage == ANSWERS_EXAMPLE:
-                reason = f"its example input failed: the worker ended with {how} while it answered"
+                reason = f"its example input failed: the worker {how} while it answered"
             log("load_failed", f"{reason}\n")
             with suppress(OSError):
                 write_exit(instance.exit_file, reason=reason, detail="")
@@ -231,24 +249,8 @@ class Supervisor(Arbiter):  # type: ignore[misc]  # gunicorn comes without types
     handle_hup = handle_usr2 = handle_ttin = handle_ttou = handle_winch = _ignore
 
 
-def _number(supervisor: Supervisor, worker: ModelWorker) -> None:
-    """Give a worker that is about to be forked its socket, and a slot that no other has."""
-    worker.index, worker.follows = supervisor.post
-    worker.is_spare = worker.follows is not None
-    worker.made_at = monotonic()
-    stages = supervisor.app.stages
-    taken = {other.slot for other in supervisor.WORKERS.values()}
-    worker.slot = next(slot for slot in range(len(stages)) if slot not in taken)
-    stages[worker.slot] = IMPORTS
-
-
-def _told(status: int) -> str:
-    return f"signal {-status}" if status < 0 else f"status {status}"
-
-
-def _remove_sockets(supervisor: Supervisor) -> None:
-    for path in supervisor.app.instance.sockets:
-        path.unlink(missing_ok=True)
+def _named(request_id: str) -> dict[str, str]:
+    return {"request_id": request_id} if request_id else {}
 
 
 def _ended_children() -> Iterator[tuple[int, int]]:
@@ -259,9 +261,3 @@ def _ended_children() -> Iterator[tuple[int, int]]:
             if pid == 0:
                 return
             yield pid, os.waitstatus_to_exitcode(status)
-
-
-def _memory_dir() -> str | None:
-    """A folder in memory, for the files by which workers show that they live: no slow disk is to blame."""
-    folder = Path("/dev/shm")  # noqa: S108  # gunicorn makes its file there with a random name, and unlinks it
-    return str(folder) if folder.is_dir() and os.access(folder, os.W_OK) else None

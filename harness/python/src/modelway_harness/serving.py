@@ -13,7 +13,7 @@ import os
 import threading
 from contextlib import suppress
 from time import monotonic
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from . import asking
 from .binding import Call
@@ -23,7 +23,7 @@ from .dialect import Asked
 from .endpoint import Endpoint, Refused
 from .flow import Flow
 from .log import log
-from .outflow import Outflow
+from .outflow import LEAVE_S, Outflow
 from .reception import Reception
 from .streaming import Streamed
 
@@ -79,6 +79,7 @@ class Serving:
         self._ends_at: float | None = None
         self._running: Running | None = None
         self._outflow: Outflow | None = None  # what the call that runs has begun to answer
+        self._leaves_by: float | None = None  # its caller has been told that the time is over, and the function to end
         self.relief_sleeps = False  # set by the relief: a call that begins is to wake it
         self.begun = 0  # calls
 
@@ -175,10 +176,17 @@ class Serving:
         self._turn.release()
         try:
             if asked.flow is None:
-                return self._calls.call(asked.call, asked.encode)  # type: ignore[return-value]  # not in pieces
-            return self._streamed(running, asked.flow, asked.call)
+                outcome: Any = self._calls.call(asked.call, asked.encode)
+            else:
+                outcome = self._streamed(running, asked.flow, asked.call)
         finally:
             self._take_turn_again()
+        if self._leaves_by is not None:  # the function has ended after all, though not in time for its caller
+            self._leaves_by = None
+            if isinstance(outcome, Failed):
+                log("call_failed", outcome.trace, request_id=running.connection.request_id)
+            return None
+        return outcome  # type: ignore[no-any-return]  # not in pieces
 
     def _streamed(self, running: Running, flow: Flow, call: Call) -> Outcome | None:
         """Nothing has been sent when it fails before the first piece: that is an answer like any other."""
@@ -209,6 +217,7 @@ class Serving:
         self._turn.acquire()
         if self._reception.is_overdue:  # its caller has been answered, and this process is ending
             raise _Lost
+        self._reception.note_return()
         self._reception.is_busy = False
         asking.now = ""
         self._running = None
@@ -282,6 +291,8 @@ class Serving:
         return max(0.0, min(min(self._until(running), held_until) - monotonic(), self._lobby.next_s()))
 
     def _until(self, running: Running) -> float:
+        if self._leaves_by is not None:
+            return self._leaves_by
         return running.connection.deadline if self._outflow is None else self._outflow.until
 
     def _give_up(self, running: Running) -> None:
@@ -293,14 +304,25 @@ class Serving:
             outflow.break_off()
             return
         named = {"request_id": connection.request_id, "after_s": f"{monotonic() - connection.began:.3f}"}
+        gathers = self._calls.gathers if self._leaves_by is None else None
+        if gathers is not None:
+            log("stream_overdue", **named, worker=self._endpoint.worker)
+            gathers.leave()
+            connection.is_kept = False
+            self._tell_late(running)
+            self._leaves_by = monotonic() + LEAVE_S
+            return
         log("call_overdue", self._calls.stack, **named, worker=self._endpoint.worker)
         self._reception.is_overdue = True
         self._ends_at = monotonic() + FLUSH_S
         self._lobby.close_door()
-        if outflow is None:
-            timing = f"{self._reception.timing(connection, running.since)}, compute;dur="
-            took_ms = (monotonic() - running.since) * 1000
-            self._reception.refuse(connection, self._endpoint.too_long(), timing=f"{timing}{took_ms:.3f}")
+        if outflow is None and self._leaves_by is None:
+            self._tell_late(running)
+
+    def _tell_late(self, running: Running) -> None:
+        timing = f"{self._reception.timing(running.connection, running.since)}, compute;dur="
+        took_ms = (monotonic() - running.since) * 1000
+        self._reception.refuse(running.connection, self._endpoint.too_long(), timing=f"{timing}{took_ms:.3f}")
 
     def _end_when_told(self, running: Running) -> float:
         if not running.connection.has_unsent or monotonic() >= (self._ends_at or 0.0):

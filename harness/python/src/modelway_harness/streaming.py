@@ -16,6 +16,7 @@ class Streamed:
         self._pieces = pieces
         self._name = name  # of the one piece that there is, where it is the whole result
         self._count = 0
+        self._is_left = False
         self.took_s = 0.0  # in the function, so far
 
     def __iter__(self) -> Iterator[str]:
@@ -33,8 +34,18 @@ class Streamed:
         return text
 
     def all(self) -> list[Any]:
-        """Every piece as the function gave it, for callers that do not take a stream."""
-        return list(self._pieces)
+        """Every piece as the function gave it, for callers that do not take a stream; none after `leave`."""
+        made = []
+        for piece in self._pieces:
+            made.append(piece)
+            if self._is_left:
+                self.close()
+                return []
+        return made
+
+    def leave(self) -> None:
+        """Have `all`, which is under way, close the function when its next piece comes. For any thread."""
+        self._is_left = True
 
     def close(self) -> None:
         """End the function where it is, so that its `finally` runs: the caller has gone, or the time is over."""

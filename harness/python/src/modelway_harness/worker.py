@@ -26,7 +26,7 @@ from .calls import Calls
 from .config import Instance
 from .endpoint import Endpoint
 from .example import answer_example
-from .exits import FAILED, LOAD_FAILED, OVERDUE, end_now, write_exit
+from .exits import FAILED, LOAD_FAILED, OVERDUE, Ending, end_now, write_exit
 from .hooks import Hooks
 from .inference.dialect import Inference
 from .loader import LoadFailed, Sourced, begin, load
@@ -56,6 +56,7 @@ class ModelWorker(Worker):  # type: ignore[misc]  # gunicorn comes without types
     follows: ModelWorker | None = None  # the one that works until this one is ready
     is_spare = False  # it followed another: if it cannot load, that is no harm
     is_retiring = False
+    ending: Ending | None = None  # why the supervisor has ended it
     sourced: Sourced | None = None  # the script, where it was imported before the fork
     _calls: Calls
     _serving: Serving
@@ -66,6 +67,11 @@ class ModelWorker(Worker):  # type: ignore[misc]  # gunicorn comes without types
         _die_with(self.ppid)
         write_through_in_children()
         super().init_process()
+
+    def notify(self) -> None:
+        """Show life by a clock that the user's code has not replaced: the supervisor compares it with its own."""
+        now = monotonic()
+        os.utime(self.tmp.fileno(), (now, now))
 
     def load_wsgi(self) -> None:
         """Import the script, answer the example, open the socket; if any fails, so do the process and the instance."""

@@ -13,10 +13,11 @@ from .wire import Head
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
+IS_OVERDUE = "modelway.is_overdue"  # in the environment: the worker's call is past its deadline
 _OURS = frozenset({"connection", "content-length", "date", "transfer-encoding"})
 
 
-def asked(app: WSGIApplication, head: Head, body: bytes, *, is_kept: bool) -> bytes:
+def asked(app: WSGIApplication, head: Head, body: bytes, *, is_kept: bool, is_overdue: bool = False) -> bytes:
     """What `app` answers, as it is sent. Raises whatever `app` raises."""
     began: list[tuple[str, list[tuple[str, str]]]] = []
     written: list[bytes] = []
@@ -25,7 +26,7 @@ def asked(app: WSGIApplication, head: Head, body: bytes, *, is_kept: bool) -> by
         began.append((status, headers))
         return written.append
 
-    answer: Iterable[bytes] = app(_environment(head, body), start)  # type: ignore[arg-type]  # `start` takes all it must
+    answer: Iterable[bytes] = app({**_environment(head, body), IS_OVERDUE: is_overdue}, start)  # type: ignore[arg-type]  # `start` takes all it must
     try:
         written.extend(answer)
     finally:

@@ -78,6 +78,7 @@ def instance_settings(workload: Workload, place: Place) -> bytes:
         "example_input": desired.example_input,
         "recycle_after_calls": desired.recycle_after_calls,
         "preload": desired.preload,
+        "memory_bytes": desired.memory_bytes,
     }
     return msgspec.json.encode(settings)
 

@@ -82,7 +82,7 @@ def _array(value: Any) -> Tensor | None:
         array = numpy.asarray(value)
     except Exception:  # of another library: some arrays have to be asked otherwise
         return None
-    if array.dtype.kind not in _KINDS:
+    if array.dtype.kind not in _KINDS or (numpy.ma.isMaskedArray(value) and numpy.ma.is_masked(value)):
         return None
     return of_array(numpy, array if array.shape else array.reshape(1))
 
