@@ -1,4 +1,4 @@
-"""This file is one instance of the harness with nothing around it: a project, one worker, its socket."""
+"""This file is one instance with nothing around it, of the harness or of gunicorn: one worker, its socket."""
 
 from __future__ import annotations
 
@@ -20,14 +20,19 @@ from benchmarks.storm import HEALTH
 READY_S = 30.0
 END_S = 10.0
 _INSTANCE = "bench-1-a1b2"
+_APPLICATION = """\
+def answer(environ, start_response):
+    start_response("200 OK", [("Content-Length", "0")])
+    return []
+"""
 
 
 class InstanceAlone:
-    """It runs, and `started_s` is how long it took until it was healthy."""
+    """It runs: a process with one worker. `started_s` is how long it took until it was healthy."""
 
-    def __init__(self, folder: Path, process: subprocess.Popen[bytes], began: float) -> None:
-        self.address = str(folder / "w.sock")
-        self._process = process
+    def __init__(self, address: str, process: subprocess.Popen[bytes], began: float) -> None:
+        self.address = address
+        self.supervisor = psutil.Process(process.pid)
         while not _is_healthy(self.address):
             if process.poll() is not None or time.perf_counter() > began + READY_S:
                 raise RuntimeError("the instance did not start")
@@ -36,8 +41,13 @@ class InstanceAlone:
 
     @property
     def worker(self) -> psutil.Process:
-        (worker,) = psutil.Process(self._process.pid).children()
+        (worker,) = self.supervisor.children()
         return worker
+
+    @property
+    def memory_bytes(self) -> int:
+        """Of supervisor and worker together; what the worker has from the supervisor's fork counts once."""
+        return int(self.worker.memory_info().rss + self.supervisor.memory_full_info().uss)
 
 
 @contextlib.contextmanager
@@ -47,19 +57,37 @@ def instance_alone(script: str, source: Path | None = None) -> Iterator[Instance
         folder = Path(name)
         config = _written(folder, script)
         environment = {**os.environ, **({"PYTHONPATH": str(source)} if source else {})}
-        began = time.perf_counter()
-        with (folder / "log").open("wb") as log:
-            command = [sys.executable, "-m", "modelway_harness", "--instance", _INSTANCE, "--config", str(config)]
-            process = subprocess.Popen(command, cwd=folder / "p", env=environment, stdout=log, stderr=log)
+        command = [sys.executable, "-m", "modelway_harness", "--instance", _INSTANCE, "--config", str(config)]
+        with _running(command, folder / "p", environment, folder / "w.sock") as instance:
+            yield instance
+
+
+@contextlib.contextmanager
+def gunicorn_alone() -> Iterator[InstanceAlone]:
+    """One worker of gunicorn as it comes, of an application that answers everything with 200."""
+    with tempfile.TemporaryDirectory(prefix="mw-bench-") as name:
+        folder = Path(name)
+        (folder / "app.py").write_text(_APPLICATION)
+        address = folder / "w.sock"
+        options = ["--no-control-socket", "--workers", "1", "--bind", f"unix:{address}", "app:answer"]
+        with _running([sys.executable, "-m", "gunicorn", *options], folder, dict(os.environ), address) as instance:
+            yield instance
+
+
+@contextlib.contextmanager
+def _running(command: list[str], folder: Path, environment: dict[str, str], address: Path) -> Iterator[InstanceAlone]:
+    began = time.perf_counter()
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
+    try:
+        yield InstanceAlone(str(address), process, began)
+    finally:
+        process.terminate()
         try:
-            yield InstanceAlone(folder, process, began)
-        finally:
-            process.terminate()
-            try:
-                process.wait(END_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            process.wait(END_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
 
 def _written(folder: Path, script: str) -> Path:

@@ -20,11 +20,12 @@ from pathlib import Path
 
 import msgspec
 
+from benchmarks.aims import aims, reasons
 from benchmarks.arenas import SERVERS, Arena, Service
 from benchmarks.comparison import Cell, Comparison, Sample, panels, ratio_table, table
-from benchmarks.contenders import CONTENDERS, DIRECT, DIRECT_TCP, FASTAPI, FASTAPI_THREADS, MOSEC, ROUTED, Contender
+from benchmarks.contenders import CONTENDERS, FASTAPI, MOSEC, Contender
 from benchmarks.exchange import Exchange
-from benchmarks.figures import RESULTS, Figure, Found, percentile
+from benchmarks.figures import RESULTS, Found, percentile
 from benchmarks.processes import cpu_s, lives
 from benchmarks.stage import Stage
 from benchmarks.storm import storm
@@ -179,27 +180,13 @@ def run(_: Stage) -> Found:
     found = contest.found
     servers = [each.name for each in CONTENDERS if found.samples(Cell(each.name, _NAMES[0], COUNTS[0]), "per_second")]
     return Found(
-        figures=_aims(found),
+        figures=aims(found, _NAMES[0], COUNTS),
         tables=(
             *(table(found, servers, task, COUNTS) for task in _NAMES),
             *(ratio_table(found, servers, other, _NAMES, COUNTS) for other in (MOSEC, FASTAPI)),
         ),
-        notes=(*_chart(found, servers), _setups(), _troubles(contest)),
+        notes=(*reasons(found, _NAMES[0], COUNTS), *_chart(found, servers), _setups(), _troubles(contest)),
     )
-
-
-def _aims(found: Comparison) -> tuple[Figure, ...]:
-    trivial = _NAMES[0]
-    figures = []
-    for count in COUNTS:
-        for direct in (DIRECT, DIRECT_TCP):
-            cell = Cell(direct, trivial, count)
-            figures.append(found.ratio(cell, MOSEC, "per_second", at_least=1.0))
-            figures.append(found.ratio(cell, MOSEC, "median_ms", at_most=1.0))
-        routed = Cell(ROUTED, trivial, count)
-        figures.append(found.ratio(routed, MOSEC, "per_second", at_least=0.8))
-        figures += [found.ratio(routed, each, "per_second", at_least=3.0) for each in (FASTAPI, FASTAPI_THREADS)]
-    return tuple(each for each in figures if each is not None)
 
 
 def _chart(found: Comparison, servers: list[str]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -11,11 +12,12 @@ from pathlib import Path
 import pytest
 
 from benchmarks import peers
+from benchmarks.aims import reasons
 from benchmarks.arenas import Arena, Service
 from benchmarks.comparison import Bar, Cell, Comparison, Sample, panels, ratio_table, table
-from benchmarks.contenders import CONTENDERS, Contender, Shape
+from benchmarks.contenders import CONTENDERS, DIRECT, MOSEC, ROUTED, Contender, Shape
 from benchmarks.exchange import request_bytes
-from benchmarks.figures import Figure, Found, Row, Table
+from benchmarks.figures import RESULTS, Figure, Found, Row, Table
 from benchmarks.peers import Contest, Misfit, _why_unready
 from benchmarks.storm import storm
 from benchmarks.tasks import TASKS, Task, encoded
@@ -55,6 +57,33 @@ def test_a_table_has_a_line_for_each_server_and_a_dash_for_what_is_not_known() -
     assert text[0] == "## sum"
     assert text[-2] == "| ours | 1,200 | 1 | 2 | 50 |"
     assert text[-1] == "| theirs | - | - | - | - |"
+
+
+def trivial(**per_second: float) -> Comparison:
+    """One round of the trivial task, over as many connections as the aims are about."""
+    names = {"direct": DIRECT, "routed": ROUTED, "mosec": MOSEC}
+    return Comparison(
+        {
+            Cell(names[name], TASKS[0].name, count): {0: sample(value)}
+            for name, value in per_second.items()
+            for count in peers.COUNTS
+        }
+    )
+
+
+def test_a_missed_aim_has_its_reason_beside_it() -> None:
+    (text,) = reasons(trivial(direct=200.0, routed=50.0, mosec=100.0), TASKS[0].name, peers.COUNTS)
+    assert "HAProxy, which passes each call on, takes CPU of its own (50 µs a call, 50 without it)" in text
+    assert text.count("\n- ") == 1
+    linked = re.search(r"\]\((\S+)\)", text)
+    assert linked is not None
+    assert (RESULTS / linked[1]).is_file()
+
+
+def test_a_missed_aim_without_a_reason_says_so_and_one_that_is_met_has_none() -> None:
+    (text,) = reasons(trivial(direct=50.0, routed=100.0, mosec=100.0), TASKS[0].name, peers.COUNTS)
+    assert f"{DIRECT} over {MOSEC}, calls/s: the reason is not known." in text
+    assert reasons(trivial(direct=200.0, routed=100.0, mosec=100.0), TASKS[0].name, peers.COUNTS) == []
 
 
 def test_nobody_is_a_multiple_of_itself() -> None:

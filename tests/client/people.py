@@ -52,7 +52,7 @@ class People:
             ("PUT", f"{model}/restriction", self._set_restriction),
             ("PUT", f"{model}/owner", self._transfer),
             ("POST", f"{model}/invoke", self._invoke),
-            ("GET", f"{model}/openapi.json", lambda asked, _: (200, self.documents[asked.query["label"]])),
+            ("GET", f"{model}/openapi.json", self._tell_document),
             ("POST", f"{base}/(?:modelApis|projects)/(\\w+)/leave", lambda _, id: self._leave(id)),
             ("GET", project, lambda _, id: (200, self._project(id))),
             ("PUT", project, self._describe),
@@ -63,6 +63,11 @@ class People:
             ("GET", rf"{project}/snapshots/(\w+)/files", self._files),
             ("GET", f"{project}/snapshotDiff", self._diff),
         ]
+
+    def _tell_document(self, asked: Asked, _: str) -> Answer:
+        if asked.query["label"] not in self.documents:
+            raise Refusal(503, {"errors": ["No instance of this model is ready."]})
+        return 200, self.documents[asked.query["label"]]
 
     def _refuse(self, asked: Asked, model_id: str) -> Answer:
         raise Refusal(403, {"requestId": "r", "errors": ["ann may not view settings"]})

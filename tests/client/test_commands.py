@@ -5,10 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from modelway import Client
+from modelway.models import set_running
+from modelway.progress import Progress, StatusChanged
 
 from tests.client.conftest import Run
 from tests.client.stand_in import API_KEY, FAILED_BUILD, TOKEN, StandIn, Story
@@ -43,6 +48,16 @@ def test_predict_exits_1_and_prints_the_errors_when_the_call_fails(publish: Run,
     assert result.exit_code == 1
     assert json.loads(result.stdout) == {"errors": ["predict() missing 1 required argument: 'x'"]}
     assert result.stderr == "Error: The call was answered with 400: predict() missing 1 required argument: 'x'\n"
+
+
+@pytest.mark.parametrize("key", ["request_id", "requestId"])
+def test_a_failed_call_tells_its_request(publish: Run, run: Run, stand_in: StandIn, key: str) -> None:
+    publish()
+    stand_in.model_answer = lambda body: (500, {"errors": ["ValueError: no"], key: "0af3"})
+    for command in ("predict", "invoke"):
+        assert run(command, "iris", "{}").stderr == (
+            "Error: The call was answered with 500: ValueError: no (request 0af3)\n"
+        )
 
 
 def test_a_call_is_never_repeated_by_itself(publish: Run, run: Run, wire: Wire) -> None:
@@ -147,6 +162,25 @@ def test_stop_and_start_wait_until_it_is_done(publish: Run, run: Run) -> None:
     publish()
     assert answer(run, "stop", "iris")["status"] == "Stopped"
     assert run("start", "iris", "--version", "1").stdout == "Version 1 of iris: Running\n"
+
+
+def test_a_stop_is_timed_from_when_it_was_ordered(
+    publish: Run, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish()
+    now, before_s = time.monotonic, [100.0]
+    clock = SimpleNamespace(monotonic=lambda: now() - before_s[0])
+
+    def order(*args: Any, **options: Any) -> Any:
+        before_s[0] = 0.0  # it takes so long
+        return set_running(*args, **options)
+
+    monkeypatch.setattr("modelway.running.time", clock)
+    monkeypatch.setattr("modelway.following.time", clock)
+    monkeypatch.setattr("modelway.models.set_running", order)
+    told: list[Progress] = []
+    client.stop("iris", on_progress=told.append)
+    assert {each.elapsed_s >= 100 for each in told if isinstance(each, StatusChanged)} == {True}
 
 
 def test_start_and_stop_need_not_wait(publish: Run, run: Run) -> None:

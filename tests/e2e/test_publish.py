@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import secrets
+import shlex
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -35,6 +39,13 @@ def test_a_published_function_answers_by_name_and_by_place(platform: Platform, s
     assert by_name["release"]["model_version_number"] == 1
     assert len(by_name["request_id"]) == 16
     assert isinstance(by_name["model_time_in_ms"], int)
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+def test_the_printed_curl_line_is_a_call_that_the_function_takes(platform: Platform, sums: str) -> None:
+    line = shlex.split(platform.done("show", sums)["curl"])
+    answer = subprocess.run(line, capture_output=True, check=True, timeout=30)
+    assert json.loads(answer.stdout)["result"] == 0
 
 
 def test_arguments_that_do_not_fit_are_answered_400_with_the_parameter(platform: Platform, sums: str) -> None:

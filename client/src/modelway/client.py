@@ -115,9 +115,9 @@ class Client(Running, Traffic):
         """Like `predict`, without an access token: for collaborators of the model API."""
         return invoke(self._transport, self.model(name), body, label)
 
-    def describe(self, name: str, *, label: str = LATEST) -> Description:
+    def describe(self, name: str, *, label: str = LATEST, timeout_s: float | None = None) -> Description:
         """What the model API's function takes and gives: for its collaborators."""
-        return describe(self._transport, self.model(name), label)
+        return describe(self._transport, self.model(name), label, timeout_s=timeout_s)
 
     def models(self) -> list[Model]:
         return sorted(models.list_models(self._transport), key=lambda model: model.name)

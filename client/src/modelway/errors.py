@@ -94,10 +94,17 @@ class PredictionFailed(ModelwayError):
     """The call was answered with `status` and not with a result. `errors` is what went wrong."""
 
     def __init__(self, status: int, errors: tuple[str, ...], answer: Any) -> None:
-        super().__init__(f"The call was answered with {status}: {'; '.join(errors)}")
+        super().__init__(f"The call was answered with {status}: {'; '.join(errors)}{_request_of(answer)}")
         self.status = status
         self.errors = errors
         self.answer = answer
+
+
+def _request_of(answer: Any) -> str:
+    """What the call is found by, in either of the two shapes of an error."""
+    held = answer if isinstance(answer, dict) else {}
+    id = held.get("request_id") or held.get("requestId")
+    return f" (request {id})" if id else ""
 
 
 class VersionFailed(ModelwayError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from modelway.errors import GaveUp, TemporaryFailure, VersionFailed
 from modelway.logs import Log
@@ -31,6 +31,7 @@ class Followed:
     version_id: str
     on_progress: OnProgress
     tells_build: bool = False  # the lines of its build log are progress, too
+    began: float = field(default_factory=time.monotonic)  # when what is waited for was asked
 
 
 def follow_up(followed: Followed) -> Version:
@@ -49,7 +50,7 @@ def follow_build(followed: Followed) -> Version:
 
 
 def _follow(followed: Followed, is_there: _Judgement, is_lost: _Judgement) -> Version:
-    began = time.monotonic()
+    began = followed.began
     log = _log(followed, LogKind.BUILD)
     was_building = followed.tells_build
     has_started = False

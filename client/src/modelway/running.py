@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from functools import partial
 
@@ -142,12 +143,15 @@ class Running:
     ) -> Version:
         model = models.read_model(self._transport, name)
         version = models.active_version(self._transport, model, number)
+        began = time.monotonic()  # giving the order takes a while itself
         moved = models.set_running(self._transport, model.id, version.id, is_running=is_start)
         if timeout_s is None:
             return moved
         patience = Patience(timeout_s, lambda failure: on_progress(PlatformAwaited(reason=failure.reason)))
         transport = self._transport.patient(patience)
-        followed = Followed(transport=transport, model=model, version_id=version.id, on_progress=on_progress)
+        followed = Followed(
+            transport=transport, model=model, version_id=version.id, on_progress=on_progress, began=began
+        )
         return follow_up(followed) if is_start else follow_down(followed)
 
     def _await_whole(self, awaited: Awaited, running: list[str], restarted: tuple[str, ...]) -> Moved:

@@ -101,8 +101,11 @@ def _others(settings: Settings) -> Iterable[str]:
     yield "backend api"
     yield "    option abortonclose"  # who leaves ends a call that api makes for them
     yield "    option forwardfor"
+    told = "content-type application/json lf-string"
+    broken = '{"error":"The API ended during the request, which may have been carried out."}'
+    yield f"    http-error status 502 {told} '{broken}'"
     away = '{"error":"The API is not reachable at the moment."}'
-    yield f"    http-error status 503 content-type application/json lf-string '{away}' hdr Retry-After 1"
+    yield f"    http-error status 503 {told} '{away}' hdr Retry-After 1"
     yield from _apis(settings.api_address.split(","))
     yield f"backend {STOPPED}"
     yield f"    http-request return status 503 {body('This model is stopped.')}{retry_after(503)}"

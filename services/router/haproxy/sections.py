@@ -18,7 +18,7 @@ _REASONS = {
     400: "The request is not HTTP as this server understands it.",
     408: "The request did not arrive in time.",
     500: "The router failed.",
-    502: "The instance ended before it answered.",
+    502: "The worker ended during the call; the function may have run. The instance log says more.",
     503: "No instance of this model is ready.",
     504: "The call took longer than the request timeout.",
 }

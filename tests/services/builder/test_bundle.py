@@ -241,7 +241,8 @@ async def test_requirements_that_do_not_resolve_are_told_in_a_sentence(
         (
             {"model.txt": ""},
             {"file": "model.txt"},
-            "file 'model.txt' is neither Python nor R: its name must end in .py, or in .R, or be an MLmodel",
+            "file 'model.txt' is neither Python nor R: its name must end in .py, or in .R, or be an MLmodel, "
+            "unless `language` (--language) says what it is written in",
         ),
         ({"model.py": GOOD}, {"exclude_files": ("*.py",)}, "file 'model.py' is left out of the version by"),
         ({"model.py": GOOD, ".modelignore": "model.py"}, {}, "file 'model.py' is left out of the version by"),

@@ -263,6 +263,19 @@ async def test_everything_else_is_led_to_the_api(
     assert f"x-request-id: {response.headers['X-Request-Id']}".lower() in seen[0]
 
 
+async def test_an_api_that_ends_during_a_request_is_502_in_the_words_of_the_api(
+    place: Place, client: httpx.AsyncClient, haproxy: HAProxyProcess
+) -> None:
+    async def end(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(end, "127.0.0.1", place.api_port):
+        response = await client.post("/v1/models")
+    assert response.status_code == 502
+    assert response.json() == {"error": "The API ended during the request, which may have been carried out."}
+
+
 async def test_an_api_that_is_away_is_503_in_the_words_of_the_api(
     client: httpx.AsyncClient, haproxy: HAProxyProcess
 ) -> None:

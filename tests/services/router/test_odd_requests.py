@@ -189,6 +189,15 @@ def test_a_bad_chunk_after_a_good_one_is_refused_in_words_of_ours(connection: Co
     assert json.loads(answer.body)["errors"] == ["The request is not HTTP as this server understands it."]
 
 
+@pytest.mark.parametrize("request_bytes", [b"no HTTP\r\n\r\n", head(CHUNKED) + b"zz\r\n"], ids=["line", "chunk"])
+def test_what_is_no_http_at_all_is_refused_in_words_that_haproxy_does_not_let_us_choose(
+    connection: Connection, request_bytes: bytes
+) -> None:
+    answer = connection.send(request_bytes).answer()
+    assert (answer.status, "text/html" in answer.head) == (400, True)
+    assert connection.is_closed()
+
+
 def resident(haproxy: HAProxyProcess) -> int:
     return sum(each.memory_info().rss for each in psutil.Process(haproxy.pid).children())
 

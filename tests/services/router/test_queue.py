@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from services.core.routing import RoutingTable
 from services.router.haproxy.dataplane import HAProxy
 from tests.parts import wait_until_async
-from tests.services.router.parts import LATEST, MODEL, VERSION, Place, StandIn, backend, open_table
+from tests.services.router.parts import LATEST, MODEL, VERSION, Place, StandIn, backend, errors, open_table
 from tests.services.router.raw import Connection, head
 from tests.services.router.test_changes import settle_alone
 
@@ -155,3 +155,6 @@ async def test_a_call_on_an_instance_that_dies_runs_again_only_where_its_owner_a
     assert response.status_code == (200 if has_repeatable_calls else 502)
     if has_repeatable_calls:
         assert response.json()["server"] == stand_in.servers[0].name
+    else:
+        told = "The worker ended during the call; the function may have run. The instance log says more."
+        assert errors(response) == [told]

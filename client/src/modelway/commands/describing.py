@@ -37,7 +37,7 @@ def described(name: str, description: Description, *, label: str = "latest") -> 
         [
             each.name,
             each.type,
-            "" if each.is_required else f"= {json.dumps(each.default, ensure_ascii=False)}",
+            "" if each.is_required or each.is_many else f"= {json.dumps(each.default, ensure_ascii=False)}",
             " ".join(each.text.split()),
         ]
         for each in description.parameters

@@ -8,9 +8,9 @@ from datetime import datetime
 
 import click
 
-from modelway import Client, LogKind, LogLine, Model, Settings
+from modelway import Client, LogKind, LogLine, Model, Settings, Status
 from modelway.commands.arguments import Body, version_option, wait_options
-from modelway.commands.output import Output, answering, curl_line, table
+from modelway.commands.output import EMPTY_CALL, Output, answering, call_to_try, curl_line, table
 from modelway.commands.publish import show_tail
 from modelway.commands.showing import canary_value, model_text, model_value, rollout_value, status_text, version_value
 from modelway.commands.watching import Watch
@@ -141,6 +141,7 @@ def _shown(client: Client, name: str) -> dict[str, Json]:
     numbers = {each.id: each.number for each in versions}
     labels = ["latest", *(["prod"] if model.routing_mode == "advanced" else [])]
     endpoint = client.endpoint(model)
+    body = call_to_try(client, model.id) if active and active.status == Status.RUNNING else EMPTY_CALL
     return {
         **model_value(client, model),
         "memory_bytes": model.memory_bytes,
@@ -158,7 +159,7 @@ def _shown(client: Client, name: str) -> dict[str, Json]:
         "canaries": [canary_value(each) for each in client.canaries(model.id)],
         "settings": _settings_value(_shown_settings(client, model)),
         "rollouts": [rollout_value(each) for each in client.rollouts(model.id)],
-        "curl": _call_line(client, model, endpoint),
+        "curl": _call_line(client, model, endpoint, body),
     }
 
 
@@ -170,12 +171,12 @@ def _shown_settings(client: Client, model: Model) -> Settings | None:
         return None
 
 
-def _call_line(client: Client, model: Model, endpoint: str) -> str:
+def _call_line(client: Client, model: Model, endpoint: str, body: str) -> str:
     """A command that calls the model API: with a token for who may see one, as long as there is one to be seen."""
     try:
-        return curl_line(endpoint, client.token(model))
+        return curl_line(endpoint, client.token(model), body)
     except (Forbidden, NotFound, Rejected):
-        return f"modelway invoke {shlex.quote(model.name)} '{{\"parameters\": []}}'"
+        return shlex.join(["modelway", "invoke", model.name, body])
 
 
 def _settings_value(settings: Settings | None) -> dict[str, Json] | None:

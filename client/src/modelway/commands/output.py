@@ -12,10 +12,14 @@ from typing import Concatenate, NoReturn, ParamSpec
 
 import click
 
+from modelway import Client
 from modelway.errors import ModelwayError, PredictionFailed, VersionFailed
 from modelway.records import Json
 
 P = ParamSpec("P")
+
+EMPTY_CALL = '{"parameters": []}'
+_DESCRIBED_S = 5.0  # for a running version to tell of itself, which may be busy
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     return "\n".join(line.rstrip() for line in padded)
 
 
-def curl_line(endpoint: str, token: str | None, body: str = '{"parameters": []}') -> str:
+def curl_line(endpoint: str, token: str | None, body: str = EMPTY_CALL) -> str:
     """A command that calls the endpoint, on one line, to be pasted into a shell.
 
     >>> print(curl_line("http://127.0.0.1/models/1/latest/model", "s3", "[1]"))
@@ -82,6 +86,15 @@ def curl_line(endpoint: str, token: str | None, body: str = '{"parameters": []}'
     """
     user = [] if token is None else ["-u", f"{token}:{token}"]
     return shlex.join(["curl", "-sS", *user, "-H", "Content-Type: application/json", "-d", body, endpoint])
+
+
+def call_to_try(client: Client, model_id: str) -> str:
+    """A body that the model API takes: its example, or one made of its types. One that fits few, when it tells none."""
+    try:
+        example = client.describe(model_id, timeout_s=_DESCRIBED_S).example
+    except ModelwayError:
+        return EMPTY_CALL
+    return json.dumps(example, ensure_ascii=False)
 
 
 def plural(count: float, what: str) -> str:

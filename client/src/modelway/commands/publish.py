@@ -9,7 +9,7 @@ import click
 
 from modelway import Client, Plan, Published
 from modelway.commands.arguments import JsonBody, Size, Variable, timeout_option
-from modelway.commands.output import Output, answering, curl_line
+from modelway.commands.output import EMPTY_CALL, Output, answering, call_to_try, curl_line
 from modelway.commands.watching import Watch
 from modelway.errors import UnfitDirectory, VersionFailed
 from modelway.plan import completed
@@ -75,8 +75,6 @@ def publish(
             **details,
         )
     )
-    if (plan.language == "r" or plan.file.upper().endswith(".R")) and (plan.recycle_after_calls or plan.preload):
-        output.note("--recycle-after and --preload are kept, and have no effect on a function in R.")
     watch = Watch()
     with Client.from_configuration() as client:
         try:
@@ -84,7 +82,9 @@ def publish(
         except VersionFailed as error:
             show_tail(output, error, has_told_build=watch.has_told_build)
             raise
-    _answer(output, published, example)
+        is_running = published.version.status == Status.RUNNING
+        body = example.decode() if example else call_to_try(client, published.model.id) if is_running else EMPTY_CALL
+    _answer(output, published, body)
 
 
 def _completed(plan: Plan) -> Plan:
@@ -103,9 +103,8 @@ def show_tail(output: Output, error: VersionFailed, *, has_told_build: bool = Fa
         output.note(f"  | {line}", dim=True)
 
 
-def _answer(output: Output, published: Published, example: bytes | None) -> None:
-    body = {} if example is None else {"body": example.decode()}
-    curl = curl_line(published.endpoint, published.token, **body)
+def _answer(output: Output, published: Published, body: str) -> None:
+    curl = curl_line(published.endpoint, published.token, body)
     value = {
         "id": published.model.id,
         "name": published.model.name,

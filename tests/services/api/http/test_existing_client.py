@@ -234,7 +234,7 @@ async def test_what_is_wrong_with_a_model_is_said_of_the_field_as_it_was_sent_an
     for change, status, said in (
         ({"projectId": None}, 400, "projectId is required"),
         ({"file": ""}, 400, "file is required"),
-        ({"file": "predict.txt"}, 400, "file must end in .py, or in .R, or be an MLmodel, got 'predict.txt'"),
+        ({"file": "predict.txt"}, 400, "file must end in .py, or in .R, or be an MLmodel, unless `language`"),
         ({"function": "a.b"}, 400, "function must be the plain name of a function"),
         ({"projectId": "f" * 24}, 404, ""),
         ({"environmentId": "f" * 24}, 404, ""),

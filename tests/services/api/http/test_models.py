@@ -142,7 +142,11 @@ async def test_what_does_not_fit_is_refused_by_name_and_nothing_is_made(
     [
         ({"file": "../predict.py"}, "version.source.file must be a path inside the project"),
         ({"file": "/etc/predict.py"}, "is absolute"),
-        ({"file": "predict.txt"}, "version.source.file must end in .py, or in .R, or be an MLmodel, got 'predict.txt'"),
+        (
+            {"file": "predict.txt"},
+            "version.source.file must end in .py, or in .R, or be an MLmodel, unless `language` (--language) says what "
+            "it is written in, got 'predict.txt'",
+        ),
         ({"file": None}, "version.source.file is required"),
         ({"function": "os.system"}, "version.source.function must be the plain name of a function"),
         ({"function": ""}, "version.source.function is required"),
@@ -164,6 +168,22 @@ async def test_a_function_in_r_is_refused_with_less_memory_than_r_needs(api: Cli
     assert answer.status == 400
     assert "memoryBytes must be at least 268435456 (256 MB) for a function in R, got 134217728" in answer.fault
     assert (await api.ok("GET", f"{V1}/modelApis"))["items"] == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "sentence"),
+    [
+        ({"workerCount": 3}, "workerCount must be 1 for a function in R, got 3"),
+        ({"recycleAfterCalls": 100}, "recycleAfterCalls must be 0 for a function in R, got 100"),
+        ({"preload": True}, "preload must be false for a function in R, got true"),
+    ],
+)
+async def test_what_r_has_not_is_refused_with_the_function(api: Client, asked: dict[str, Any], sentence: str) -> None:
+    body = model_body(await api.project_with_code(), **asked)
+    body["version"]["source"] |= {"file": "predict.R"}
+    answer = await api("POST", f"{V1}/modelApis", body)
+    assert answer.status == 400
+    assert sentence in answer.fault
 
 
 async def test_an_mlflow_model_has_one_function_which_need_not_be_named(api: Client) -> None:
