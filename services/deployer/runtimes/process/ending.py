@@ -15,6 +15,7 @@ from services.deployer.runtimes.process import procfs
 log = structlog.get_logger()
 
 KILL_S = 10.0  # a process that survives SIGKILL this long hangs in the kernel
+LAST_WORDS_S = 0.2  # for the leader, after all others: it tells their callers that their calls have ended
 _LOOK_EVERY_S = 0.02  # while an instance is ending
 
 
@@ -39,8 +40,13 @@ async def until_ended(process: procfs.Process, timeout_s: float) -> None:
 
 
 async def kill(leader: procfs.Process, home: Path | None, mark: int | None) -> None:
-    """End it and what it started, again and again until nothing is found: it may start more meanwhile."""
+    """End what it started, then it, again and again until nothing is found: it may start more meanwhile."""
     deadline = time.monotonic() + KILL_S
+    others = [each for each in await asyncio.to_thread(_left, leader, home, mark) if each.pid != leader.pid]
+    for each in others:
+        procfs.send(each, signal.SIGKILL)
+    if others:
+        await until_ended(leader, LAST_WORDS_S)
     while left := await asyncio.to_thread(_left, leader, home, mark):
         for each in left:
             procfs.send(each, signal.SIGKILL)
