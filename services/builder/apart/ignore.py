@@ -63,7 +63,8 @@ def _rule(name: str, number: int, line: str) -> Rule | None:
     means all that is in the folder, and not the folder itself.
     """
     try:
-        pattern = GitIgnoreSpecPattern(line)
+        # To git, `c/**/` is every folder in c; to pathspec, all that is in c.
+        pattern = GitIgnoreSpecPattern(re.sub(r"/\*\*/[ ]*$", "/**/*/", line))
     except (ValueError, re.error) as error:
         raise UnusablePattern(f"{name} line {number}: {line!r} is not a pattern that can be used") from error
     if pattern.regex is None or pattern.include is None:
