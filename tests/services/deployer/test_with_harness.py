@@ -155,7 +155,9 @@ async def test_what_lives_and_cannot_answer_is_dead_and_what_is_busy_with_all_it
     assert set(ready(after)) & set(ready(before)) == {busy.instance_id}
     (here / "go").touch()
     assert [await call for call in calls[:2]] == [200, 200]
-    assert await asyncio.gather(*calls[2:]) == [0, 200]
+    cut_off, answered = await asyncio.gather(*calls[2:])
+    assert cut_off in (0, 502), "its supervisor says so, where it comes to it"
+    assert answered == 200
     await platform.deployment_log(
         wanted,
         f"instance {hung.instance_id} exited: worker 0 did not answer its health check within 1 s",
