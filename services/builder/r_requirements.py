@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import msgspec
 
-from services.builder.requirements import MAX_BYTES, MAX_LINES
+from services.builder.requirements import bounded_lines
 from services.core.errors import BuildFailed, Invalid
-from services.core.requirements import line_fault, logical_lines, shown
+from services.core.requirements import line_fault, shown
 
 RENV_LOCK = "renv.lock"
 ALLOWED = "allowed are names of R packages with versions, as in: data.table>=1.14, or MASS (>= 7.3-58)"
@@ -72,12 +72,8 @@ def r_demands(requirements: str) -> tuple[Demand, ...]:
     >>> [str(one) for one in r_demands("jsonlite >= 1.8, <2  # parses\\nMASS (>= 7.3-58)")]
     ['jsonlite>=1.8,<2', 'MASS>=7.3-58']
     """
-    if len(requirements.encode(errors="surrogatepass")) > MAX_BYTES:
-        raise Invalid(f"the requirements are longer than {MAX_BYTES // 1024} kB", field="requirements")
     demands = []
-    for number, line in logical_lines(requirements):
-        if number > MAX_LINES:
-            raise Invalid(f"the requirements have more than {MAX_LINES} lines", field="requirements")
+    for number, line in bounded_lines(requirements):
         demand = None if line_fault(line) else _demand(line, "")
         if demand is None:
             fault = line_fault(line) or "is not an R package"

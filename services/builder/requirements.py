@@ -7,7 +7,7 @@ so a build executes no code of theirs. Hashes are kept: the lock then holds no o
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from packaging.requirements import InvalidRequirement, Requirement
@@ -32,6 +32,16 @@ class Wanted:
     hashes: frozenset[str] = field(default_factory=frozenset)
 
 
+def bounded_lines(text: str) -> Iterator[tuple[int, str]]:
+    """The logical lines of requirements, with their numbers. Raises `Invalid` when they are too many or too long."""
+    if len(text.encode(errors="surrogatepass")) > MAX_BYTES:
+        raise Invalid(f"the requirements are longer than {MAX_BYTES // 1024} kB", field="requirements")
+    for number, line in logical_lines(text):
+        if number > MAX_LINES:
+            raise Invalid(f"the requirements have more than {MAX_LINES} lines", field="requirements")
+        yield number, line
+
+
 def parse_requirements(text: str, *, own: frozenset[str] = frozenset()) -> tuple[Wanted, ...]:
     """The requirements in `text`, in its order. Raises `Invalid` naming the first line that is not allowed.
 
@@ -40,12 +50,8 @@ def parse_requirements(text: str, *, own: frozenset[str] = frozenset()) -> tuple
     >>> [wanted.text for wanted in parse_requirements("six == 1.17  # old\\n\\nnumpy[all]>=2")]
     ['six==1.17', 'numpy[all]>=2']
     """
-    if len(text.encode(errors="surrogatepass")) > MAX_BYTES:
-        raise Invalid(f"the requirements are longer than {MAX_BYTES // 1024} kB", field="requirements")
     wanted = []
-    for number, line in logical_lines(text):
-        if number > MAX_LINES:
-            raise Invalid(f"the requirements have more than {MAX_LINES} lines", field="requirements")
+    for number, line in bounded_lines(text):
         try:
             one = _parse(line)
         except ValueError as error:
